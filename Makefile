@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0
+# The front door: each target calls a script or the harness, and nothing else.
+#
+# Variables, on the command line or in the environment:
+#   KDIR= or LINUX_TARBALL=   a Linux 7.3.y of your own in place of Debian's package
+#   RUSTC= LLVM= BINDGEN=     tools of your own
+#   JOBS= ACCEL=              parallel jobs, QEMU accelerator
+#   FORCE=1                   tree: drop your work in out/linux;
+#                             refresh: overwrite changes made to the patches meanwhile
+
+.DEFAULT_GOAL := help
+.PHONY: help setup base tree refresh build build-stock run shell test clean distclean
+
+# The kernel's own make, which the harness runs, is not a part of this one.
+unexport MAKEFLAGS MFLAGS MAKELEVEL
+
+# The toolchain's rustc also builds the harness: whatever lies first in PATH may be too old.
+harness = . out/toolchain.env && RUSTC="$$RUSTC" "$$CARGO" run --quiet --release --locked \
+	--manifest-path harness/Cargo.toml --target-dir out/cargo --
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 14
+
+setup: ## install what is missing (Debian packages, bindgen) and note the tools in out/toolchain.env
+	@sh harness/setup.sh
+
+base: setup ## fetch and verify the Linux that the series is made for
+	@sh harness/base.sh
+
+tree: setup ## prepare out/linux: a git tree of Linux with the series as commits
+	@sh harness/tree.sh
+
+refresh: ## bring the commits made in out/linux back into patches/ and the new files
+	@sh harness/refresh.sh
+
+build: tree ## build the kernel with time namespaces in Rust
+	@$(harness) build rust
+
+build-stock: tree ## build the stock C kernel of the same tree and config
+	@$(harness) build stock
+
+run: tree ## the demonstration: boot the Rust kernel and use time namespaces with real tools
+	@$(harness) run
+
+shell: tree ## boot the Rust kernel to an interactive shell
+	@$(harness) shell
+
+test: tree ## every test, on the Rust and on the stock kernel
+	@$(harness) test
+
+clean: ## remove builds and results, keep the tools and the tree
+	@rm -rf out/build out/cargo out/guest out/results
+
+distclean: ## remove everything that was made here: all of out/
+	@rm -rf out

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Shows the clocks that a time namespace shifts, and checks the shift.
+ *
+ *   clocks                                     prints each clock of the caller's namespace
+ *   clocks compare BEFORE NS AFTER MONO BOOT   compares three such prints: a namespace's, taken
+ *                                              between two of the host, must lie between them
+ *                                              once the offsets (in seconds) are added
+ *   clocks open                                unshares a time namespace and waits, so that its
+ *                                              offsets can be written by others
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <error.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NSEC_PER_SEC	1000000000LL
+
+enum offset { OFFSET_NONE, OFFSET_MONOTONIC, OFFSET_BOOTTIME };
+
+static const struct clock {
+	const char *name;
+	clockid_t id;
+	enum offset offset;
+} clocks[] = {
+	{ "MONOTONIC",		CLOCK_MONOTONIC,	OFFSET_MONOTONIC },
+	{ "MONOTONIC_RAW",	CLOCK_MONOTONIC_RAW,	OFFSET_MONOTONIC },
+	{ "MONOTONIC_COARSE",	CLOCK_MONOTONIC_COARSE,	OFFSET_MONOTONIC },
+	{ "BOOTTIME",		CLOCK_BOOTTIME,		OFFSET_BOOTTIME },
+	{ "BOOTTIME_ALARM",	CLOCK_BOOTTIME_ALARM,	OFFSET_BOOTTIME },
+	{ "REALTIME",		CLOCK_REALTIME,		OFFSET_NONE },
+	{ "/proc/uptime",	-1,			OFFSET_BOOTTIME },
+};
+
+#define NR_CLOCKS	(sizeof(clocks) / sizeof(clocks[0]))
+
+static long long parse(const char *text)
+{
+	long long sec;
+	char fraction[10] = "";
+	size_t len;
+
+	if (sscanf(text, "%lld.%9[0-9]", &sec, fraction) < 1)
+		error(1, 0, "not a time: %s", text);
+	/* Pad to nanoseconds: /proc/uptime has hundredths. */
+	for (len = strlen(fraction); len < 9; len++)
+		fraction[len] = '0';
+	return sec * NSEC_PER_SEC + atoll(fraction);
+}
+
+static long long read_clock(const struct clock *clock)
+{
+	struct timespec ts;
+	char text[64];
+	FILE *file;
+
+	if (clock->id >= 0) {
+		if (clock_gettime(clock->id, &ts))
+			error(1, errno, "CLOCK_%s", clock->name);
+		return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
+	}
+	file = fopen(clock->name, "r");
+	if (!file || !fgets(text, sizeof(text), file))
+		error(1, errno, "%s", clock->name);
+	fclose(file);
+	return parse(text);
+}
+
+static void print_clocks(void)
+{
+	long long now;
+	size_t i;
+
+	for (i = 0; i < NR_CLOCKS; i++) {
+		now = read_clock(&clocks[i]);
+		printf("%s %lld.%09lld\n", clocks[i].name, now / NSEC_PER_SEC, now % NSEC_PER_SEC);
+	}
+}
+
+static void load(const char *path, long long times[NR_CLOCKS])
+{
+	char name[32], text[64];
+	FILE *file = fopen(path, "r");
+	size_t i;
+
+	if (!file)
+		error(1, errno, "%s", path);
+	for (i = 0; i < NR_CLOCKS; i++) {
+		if (fscanf(file, "%31s %63s", name, text) != 2 || strcmp(name, clocks[i].name))
+			error(1, 0, "%s has no %s", path, clocks[i].name);
+		times[i] = parse(text);
+	}
+	fclose(file);
+}
+
+static int compare(char **paths, const char *monotonic, const char *boottime)
+{
+	long long before[NR_CLOCKS], inside[NR_CLOCKS], after[NR_CLOCKS];
+	const long long offsets[] = {
+		[OFFSET_MONOTONIC] = parse(monotonic),
+		[OFFSET_BOOTTIME] = parse(boottime),
+	};
+	bool good = true;
+	size_t i;
+
+	load(paths[0], before);
+	load(paths[1], inside);
+	load(paths[2], after);
+	printf("%-18s %20s %20s %14s %10s\n", "clock", "host", "namespace", "difference",
+	       "offset");
+	for (i = 0; i < NR_CLOCKS; i++) {
+		long long offset = offsets[clocks[i].offset];
+		bool fits = before[i] + offset <= inside[i] && inside[i] <= after[i] + offset;
+
+		printf("%-18s %20.6f %20.6f %14.6f %10lld  %s\n", clocks[i].name, before[i] / 1e9,
+		       inside[i] / 1e9, (inside[i] - before[i]) / 1e9, offset / NSEC_PER_SEC,
+		       fits ? "as it should be" : "WRONG");
+		good &= fits;
+	}
+	return good ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 1) {
+		print_clocks();
+	} else if (argc == 7 && !strcmp(argv[1], "compare")) {
+		return compare(argv + 2, argv[5], argv[6]);
+	} else if (argc == 2 && !strcmp(argv[1], "open")) {
+		if (unshare(CLONE_NEWTIME))
+			error(1, errno, "unshare");
+		pause();
+	} else {
+		error(1, 0, "usage: clocks [compare BEFORE NS AFTER MONO BOOT | open]");
+	}
+	return 0;
+}

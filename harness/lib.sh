@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=sh
+# What the shell scripts share. The script that sources this has set TOP to the checkout.
+
+# The same bytes everywhere, whatever the user's locale, time zone and git set-up.
+export LC_ALL=C TZ=UTC
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
+umask 022
+
+LINUX=$TOP/out/linux
+
+say() {
+	printf '%s\n' "$*"
+}
+
+die() {
+	printf 'error: %s\n' "$*" >&2
+	exit 1
+}
+
+# lock FILE: one script at a time, until this one ends.
+lock() {
+	mkdir -p "$(dirname "$1")" 2>/dev/null || die "cannot write to $(dirname "$1")"
+	exec 9>"$1"
+	flock -n 9 && return
+	say "waiting for another run to finish ($1)"
+	flock 9
+}
+
+# scratch PARENT: a directory $tmp in PARENT that goes away with the script. The script
+# holds PARENT's lock: what lies there was left by one that was killed.
+scratch() {
+	rm -rf "$1"/tmp.*
+	tmp=$(mktemp -d "$1/tmp.XXXXXX")
+	trap 'rm -rf "$tmp"' EXIT
+	trap 'exit 1' HUP INT PIPE TERM
+}
+
+# Shows that a long step is alive: seconds on a terminal, a line a minute in a log.
+tick() {
+	elapsed=0
+	while sleep 1 >/dev/null 2>&1 9>&- && kill -0 $$ 2>/dev/null; do
+		elapsed=$((elapsed + 1))
+		if [ -t 1 ]; then
+			printf '\r%s … %d s' "$1" "$elapsed"
+		elif [ $((elapsed % 60)) -eq 0 ]; then
+			printf '%s … %d s\n' "$1" "$elapsed"
+		fi
+	done
+}
+
+# logged NAME STEP COMMAND...: run COMMAND with its output in out/log/NAME.log. A failure
+# shows the end of that log and returns the command's status.
+logged() {
+	log=out/log/$1.log
+	step=$2
+	shift 2
+	mkdir -p "$TOP/out/log"
+	began=$(date +%s)
+	tick "$step" &
+	ticker=$!
+	status=0
+	# Without the lock: a daemon that COMMAND starts must not keep it.
+	"$@" >"$TOP/$log" 2>&1 </dev/null 9>&- || status=$?
+	# KILL, for a shell just forked may lose another signal to the traps it inherited.
+	kill -KILL "$ticker"
+	wait "$ticker" 2>/dev/null || :
+	[ ! -t 1 ] || printf '\r\033[K'
+	if [ "$status" -ne 0 ]; then
+		tail -n 25 "$TOP/$log" >&2
+		say "$step: failed, the full log is $log" >&2
+		return "$status"
+	fi
+	say "$step ($(($(date +%s) - began)) s)"
+}
+
+sha256() {
+	set -- "$(sha256sum <"$1")"
+	printf '%s\n' "${1%% *}"
+}
+
+# version_ge A B: is version A at least B?
+version_ge() {
+	[ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]
+}
+
+# linux_version: the version in a kernel's top Makefile, read from stdin.
+linux_version() {
+	awk '$2 == "=" && NF <= 3 { v[$1] = $3 }
+	     $1 == "EXTRAVERSION" { print v["VERSION"] "." v["PATCHLEVEL"] "." v["SUBLEVEL"] v["EXTRAVERSION"]; exit }'
+}
+
+# kdir_is_git DIR: is DIR the top of a git work tree (and not merely inside one)?
+kdir_is_git() {
+	[ "$(git -C "$1" rev-parse --show-toplevel 2>/dev/null)" = "$(realpath "$1")" ]
+}
+
+# git in the prepared tree, with nobody's configuration but that tree's.
+kgit() {
+	GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 git -C "$LINUX" "$@"
+}
+
+# What the scripts know about out/linux is in its .git/timens: the base that is in the
+# object store (imported), the base (base) and commit (prepared) in the work tree, the hash
+# over all that these were made from (stamp), and files that are there while the work tree
+# (moving) or the checkout (refreshing) is being changed: a later run then finishes the job.
+STATE=$LINUX/.git/timens
+
+state() {
+	cat "$STATE/$1" 2>/dev/null || :
+}
+
+# overlay_files DIR BASE: the files in DIR that lie in a directory which Linux has too.
+overlay_files() {
+	kgit ls-tree -d --name-only "$2" >"$tmp/dirs"
+	if [ "$1" = "$TOP" ]; then
+		# shellcheck disable=SC2046 # one word per directory
+		git -C "$TOP" ls-files -co --exclude-standard -- $(cat "$tmp/dirs") >"$tmp/known" ||
+			die "$TOP is not a git checkout, or git does not trust its owner"
+	else
+		(cd "$1" && find . -path ./patches -prune -o -type f -print) | sed 's,^\./,,' >"$tmp/known"
+	fi
+	while read -r file; do
+		# Removed, but not yet in git's index.
+		[ ! -e "$1/$file" ] || printf '%s\n' "$file"
+	done <"$tmp/known" | sort -u
+}
+
+# series_lines DIR: the lines of the series, without comments.
+series_lines() {
+	sed '/^[[:space:]]*#/d; /^[[:space:]]*$/d' "$1/patches/series"
+}
+
+# series_stamp BASE KEY: a hash over everything that the prepared tree is made from.
+series_stamp() {
+	[ -f "$TOP/patches/series" ] || die "patches/series is missing"
+	overlay_files "$TOP" "$1" >"$tmp/overlay"
+	(
+		cd "$TOP" || exit
+		printf '%s\n' "$2"
+		{
+			find patches -type f | sort
+			cat "$tmp/overlay"
+		} | while read -r file; do
+			stat -c '%A %n' "$file"
+			sha256sum <"$file"
+		done
+	) >"$tmp/inputs"
+	sha256 "$tmp/inputs"
+}
+
+# check_series DIR BASE: everything in DIR is named once, and everything named is there.
+# Leaves the series in $tmp/series.
+check_series() {
+	series_lines "$1" >"$tmp/series"
+	awk '{ print $1 }' "$tmp/series" | sort >"$tmp/patches-named"
+	awk '{ for (i = 2; i <= NF; i++) print $i }' "$tmp/series" | sort >"$tmp/files-named"
+	(cd "$1/patches" && find . -name '*.patch' -type f) | sed 's,^\./,,' | sort >"$tmp/patches-there"
+	overlay_files "$1" "$2" >"$tmp/files-there"
+	for kind in patches files; do
+		where=
+		[ "$kind" = files ] || where=patches/
+		twice=$(uniq -d "$tmp/$kind-named" | head -n 1)
+		[ -z "$twice" ] || die "$twice: named twice in patches/series"
+		lost=$(comm -23 "$tmp/$kind-named" "$tmp/$kind-there" | head -n 1)
+		[ -z "$lost" ] || die "$where$lost: named in patches/series, but there is no such file (or no such directory in Linux)"
+		stray=$(comm -13 "$tmp/$kind-named" "$tmp/$kind-there" | head -n 1)
+		[ -z "$stray" ] || die "$where$stray: not named in patches/series, add it there or remove it"
+	done
+	while read -r file; do
+		[ ! -L "$1/$file" ] || die "$file: is a symbolic link, new files must be regular files"
+		! kgit cat-file -e "$2:$file" 2>/dev/null ||
+			die "$file: Linux has this file already, change it by a patch"
+	done <"$tmp/files-named"
+}
+
+# check_edits PATCH BASE: the diff in $tmp/diff only edits files that Linux has.
+check_edits() {
+	kgit apply --numstat --summary "$tmp/diff" >"$tmp/edits" 2>"$tmp/err" ||
+		die "patches/$1: cannot be read: $(head -n 1 "$tmp/err")"
+	other=$(sed -n '/^ \(create\|delete\|rename\|copy\) /{s/^ //p;q}' "$tmp/edits")
+	[ -z "$other" ] || die "patches/$1: may only edit files that Linux has, but: $other"
+	cut -f 3 "$tmp/edits" | sed '/^ /d' >"$tmp/edited"
+	while read -r file; do
+		kgit cat-file -e "$2:$file" 2>/dev/null ||
+			die "patches/$1: edits $file, which is not a file of Linux"
+	done <"$tmp/edited"
+}
+
+# build_series DIR BASE: make the commits of DIR's series on top of BASE, in the object
+# store alone, and print the last of them.
+build_series() {
+	check_series "$1" "$2"
+	export GIT_INDEX_FILE="$tmp/index"
+	export GIT_COMMITTER_NAME=timens-rust GIT_COMMITTER_EMAIL=timens-rust@example.invalid
+	kgit read-tree "$2"
+	tip=$2
+	while read -r patch files; do
+		kgit mailinfo -b "$tmp/message" "$tmp/diff" <"$1/patches/$patch" >"$tmp/info" 2>"$tmp/err" ||
+			die "patches/$patch: cannot be read: $(head -n 1 "$tmp/err")"
+		GIT_AUTHOR_NAME=$(sed -n 's/^Author: //p' "$tmp/info")
+		GIT_AUTHOR_EMAIL=$(sed -n 's/^Email: //p' "$tmp/info")
+		GIT_AUTHOR_DATE=$(sed -n 's/^Date: //p' "$tmp/info")
+		subject=$(sed -n 's/^Subject: //p' "$tmp/info")
+		if [ -z "$GIT_AUTHOR_NAME" ] || [ -z "$GIT_AUTHOR_DATE" ] || [ -z "$subject" ]; then
+			die "patches/$patch: no From:, Date: or Subject: line, it must be as git format-patch writes it"
+		fi
+		GIT_COMMITTER_DATE=$GIT_AUTHOR_DATE
+		export GIT_AUTHOR_NAME GIT_AUTHOR_EMAIL GIT_AUTHOR_DATE GIT_COMMITTER_DATE
+
+		if grep -Eq '^(diff|\+\+\+|@@) ' "$tmp/diff"; then
+			check_edits "$patch" "$2"
+			kgit apply --cached --whitespace=nowarn "$tmp/diff" 2>"$tmp/err" ||
+				die "patches/$patch: does not apply: $(head -n 1 "$tmp/err")"
+		fi
+		for file in $files; do
+			mode=100644
+			[ ! -x "$1/$file" ] || mode=100755
+			blob=$(kgit hash-object -w --no-filters "$1/$file")
+			printf '%s %s\t%s\n' "$mode" "$blob" "$file"
+		done >"$tmp/entries"
+		kgit update-index --add --index-info <"$tmp/entries"
+
+		printf '%s\n\n' "$subject" | cat - "$tmp/message" >"$tmp/text"
+		kgit stripspace <"$tmp/text" >"$tmp/message"
+		tree=$(kgit write-tree)
+		tip=$(kgit commit-tree -p "$tip" -F "$tmp/message" "$tree")
+	done <"$tmp/series"
+	printf '%s\n' "$tip"
+}
+
+# move_to BASE COMMIT KEY STAMP: make COMMIT the branch "series" and the work tree, where
+# git writes only the files that differ.
+move_to() {
+	say "$2" >"$STATE/moving" &&
+		kgit update-ref refs/tags/base "$1" &&
+		kgit symbolic-ref HEAD refs/heads/series || return
+	# Only brings the times in the index up to date; what differs is no failure.
+	kgit update-index -q --refresh || :
+	kgit -c checkout.workers=0 reset -q --hard "$2" &&
+		kgit clean -qfd &&
+		say "$2" >"$STATE/prepared" &&
+		say "$3" >"$STATE/base" &&
+		say "$4" >"$STATE/stamp" &&
+		rm "$STATE/moving"
+}

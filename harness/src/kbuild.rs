@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Configures and builds the kernels, and the kernel's own selftests.
+
+use crate::{
+    steps::{Step, Steps},
+    Context,
+};
+use anyhow::{bail, Context as _, Result};
+use clap::ValueEnum;
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// About how many lines a build from nothing prints; only the length of the bar depends on it.
+const COLD_BUILD_LINES: u64 = 2100;
+
+/// The directories under tools/testing/selftests whose programs are run.
+const SELFTEST_TARGETS: &str = "timens clone3 pidfd namespaces drivers/ntsync";
+
+/// Variables of a surrounding make that would leak into the kernel's.
+const FOREIGN_VARIABLES: [&str; 12] = [
+    "MAKEFLAGS",
+    "MFLAGS",
+    "MAKEOVERRIDES",
+    "MAKELEVEL",
+    "LLVM",
+    "RUSTC",
+    "BINDGEN",
+    "CC",
+    "KBUILD_OUTPUT",
+    "ARCH",
+    "CROSS_COMPILE",
+    "LD_LIBRARY_PATH",
+];
+
+/// Whose time namespaces a kernel has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Kind {
+    /// The kernel's own, in C.
+    Stock,
+    /// Ours.
+    Rust,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stock => "stock",
+            Self::Rust => "rust",
+        }
+    }
+}
+
+impl Context {
+    /// The `O=` directory of a kernel.
+    pub fn build_dir(&self, kind: Kind) -> PathBuf {
+        self.out.join("build").join(kind.name())
+    }
+
+    pub fn kernel(&self, kind: Kind) -> PathBuf {
+        self.build_dir(kind).join("arch/x86/boot/bzImage")
+    }
+
+    fn selftests_dir(&self) -> PathBuf {
+        self.out.join("build/selftests")
+    }
+
+    /// Where the selftests' own `make install` puts them.
+    pub fn installed_selftests(&self) -> PathBuf {
+        self.selftests_dir().join("kselftest/kselftest_install")
+    }
+}
+
+/// The number of steps of [`build`].
+pub const BUILD_STEPS: usize = 2;
+
+/// Configures and builds one kernel.
+pub fn build(context: &Context, steps: &mut Steps, kind: Kind) -> Result<()> {
+    let name = kind.name();
+    steps.run(&format!("configure the {name} kernel"), |step| {
+        copy_sibling(context, step, kind)?;
+        configure(context, step, kind)
+    })?;
+    steps.run(&format!("build the {name} kernel"), |step| {
+        if !context.build_dir(kind).join("vmlinux").exists() {
+            step.expect(COLD_BUILD_LINES);
+        }
+        let mut make = kernel_make(context, &context.build_dir(kind))?;
+        step.command(make.args(["bzImage", "modules"]), &format!("build-{name}"))
+    })?;
+    Ok(())
+}
+
+/// A second kernel starts as a copy of ours: Kbuild then rebuilds only what the options change.
+fn copy_sibling(context: &Context, step: &Step, kind: Kind) -> Result<()> {
+    let (dir, sibling) = (context.build_dir(kind), context.build_dir(Kind::Rust));
+    if kind == Kind::Rust || dir.exists() || !sibling.join("vmlinux").exists() {
+        return Ok(());
+    }
+    // Copied under another name, so that an interrupted copy is never taken for a whole one.
+    let partial = dir.with_extension("partial");
+    if partial.exists() {
+        fs::remove_dir_all(&partial)
+            .with_context(|| format!("cannot remove {}", partial.display()))?;
+    }
+    let mut copy = Command::new("cp");
+    copy.args(["-a", "--reflink=auto"])
+        .arg(sibling)
+        .arg(&partial);
+    step.command(&mut copy, "copy-build")?;
+    fs::rename(&partial, &dir).with_context(|| format!("cannot create {}", dir.display()))
+}
+
+/// Merges the fragments into `.config`, unless it was made from the same ones already.
+fn configure(context: &Context, step: &Step, kind: Kind) -> Result<()> {
+    let dir = context.build_dir(kind);
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let mut fragments = String::new();
+    for name in ["base", kind.name()] {
+        let path = context.top.join(format!("harness/configs/{name}.config"));
+        fragments += &fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+    }
+    if context.toolchain.same_llvm() {
+        fragments += "CONFIG_RUST_INLINE_HELPERS=y\n";
+    }
+    let config = dir.join(".config");
+    let merged = context.out.join(format!("build/{}.config", kind.name()));
+    if !config.exists() || fs::read_to_string(&merged).ok().as_ref() != Some(&fragments) {
+        let log = |what| format!("{what}-{}", kind.name());
+        let make = || kernel_make(context, &dir);
+        step.command(make()?.arg("tinyconfig"), &log("tinyconfig"))?;
+        let fresh = merged.with_extension("new");
+        fs::write(&fresh, &fragments)
+            .with_context(|| format!("cannot write {}", fresh.display()))?;
+        let mut merge = Command::new(context.tree.join("scripts/kconfig/merge_config.sh"));
+        merge
+            .current_dir(&dir)
+            .args(["-m", "-O"])
+            .arg(&dir)
+            .arg(&config)
+            .arg(&fresh);
+        step.command(&mut merge, &log("merge-config"))?;
+        step.command(make()?.arg("olddefconfig"), &log("olddefconfig"))?;
+        fs::rename(&fresh, &merged)
+            .with_context(|| format!("cannot write {}", merged.display()))?;
+    }
+    let text =
+        fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
+    let missing = not_taken(&fragments, &text);
+    if missing.iter().any(|line| line == "CONFIG_RUST=y") {
+        // Says what is wrong with the toolchain.
+        step.command(
+            kernel_make(context, &dir)?.arg("rustavailable"),
+            "rustavailable",
+        )?;
+    }
+    if !missing.is_empty() {
+        bail!(
+            "the {} kernel's configuration did not take {}: see its dependencies in Kconfig",
+            kind.name(),
+            missing.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// The requested lines that a `.config` does not have. The last request for an option counts.
+fn not_taken(requested: &str, config: &str) -> Vec<String> {
+    let wanted: BTreeMap<_, _> = requested.lines().filter_map(setting).collect();
+    let have: BTreeMap<_, _> = config.lines().filter_map(setting).collect();
+    wanted
+        .iter()
+        .filter(|(option, value)| have.get(*option).unwrap_or(&"n") != *value)
+        .map(|(option, value)| format!("{option}={value}"))
+        .collect()
+}
+
+/// The option and the value of a line of a configuration.
+fn setting(line: &str) -> Option<(&str, &str)> {
+    match line
+        .strip_prefix("# ")
+        .and_then(|l| l.strip_suffix(" is not set"))
+    {
+        Some(option) => Some((option, "n")),
+        None => line.split_once('=').filter(|_| line.starts_with("CONFIG_")),
+    }
+}
+
+/// Builds and installs the selftests outside the tree, for the host's C library.
+pub fn selftests(context: &Context, step: &Step) -> Result<()> {
+    let dir = context.selftests_dir();
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    step.command(kernel_make(context, &dir)?.arg("headers"), "headers")?;
+    // A program that is no longer built must not be found.
+    let installed = context.installed_selftests();
+    if installed.exists() {
+        fs::remove_dir_all(&installed)
+            .with_context(|| format!("cannot remove {}", installed.display()))?;
+    }
+    let mut make = plain_make(context, &context.tree.join("tools/testing/selftests"), &dir);
+    make.arg(format!("TARGETS={SELFTEST_TARGETS}"));
+    step.command(make.args(["FORCE_TARGETS=1", "install"]), "selftests")?;
+    Ok(())
+}
+
+/// `make` for the kernel, with the toolchain on its command line.
+fn kernel_make(context: &Context, build_dir: &Path) -> Result<Command> {
+    let mut make = plain_make(context, &context.tree, build_dir);
+    make.args(context.toolchain.make_variables()?);
+    Ok(make)
+}
+
+fn plain_make(context: &Context, dir: &Path, build_dir: &Path) -> Command {
+    let mut make = Command::new("make");
+    make.arg("-C")
+        .arg(dir)
+        .arg(format!("O={}", build_dir.display()));
+    make.arg(format!("-j{}", context.jobs));
+    for variable in FOREIGN_VARIABLES {
+        make.env_remove(variable);
+    }
+    // The same sources give the same kernel, wherever and whenever it is built.
+    make.env("KBUILD_BUILD_USER", "timens");
+    make.env("KBUILD_BUILD_HOST", "timens");
+    make.env("KBUILD_BUILD_VERSION", "1");
+    make.env("KBUILD_BUILD_TIMESTAMP", "1970-01-01");
+    make
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_requested_option_must_be_there() {
+        let requested = "# a comment\nCONFIG_A=y\nCONFIG_B=m\n# CONFIG_C is not set\nCONFIG_D=y\n";
+        let config = "CONFIG_A=y\nCONFIG_B=y\n# CONFIG_D is not set\n";
+        assert_eq!(not_taken(requested, config), ["CONFIG_B=m", "CONFIG_D=y"]);
+    }
+
+    #[test]
+    fn a_later_fragment_wins() {
+        let requested = "CONFIG_A=y\n# CONFIG_A is not set\n";
+        assert!(not_taken(requested, "").is_empty());
+        assert_eq!(not_taken(requested, "CONFIG_A=y\n"), ["CONFIG_A=n"]);
+    }
+}

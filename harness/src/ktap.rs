@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Turns what a guest printed into results, with the kernel's own KTAP parser.
+
+use crate::{
+    programs::List,
+    report::{Check, Column, Outcome, Status},
+    Context,
+};
+use anyhow::{bail, Context as _, Result};
+use serde::Deserialize;
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+};
+
+/// What the parser found in one text.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Parsed {
+    pub results: Vec<Outcome>,
+    pub complaints: Vec<String>,
+}
+
+/// Parses KTAP texts, all with one run of the parser.
+pub fn parse(context: &Context, texts: &[&str]) -> Result<Vec<Parsed>> {
+    let mut python = Command::new("python3")
+        .args(["-B", "-c", include_str!("ktap.py")])
+        .env("PYTHONPATH", context.tree.join("tools/testing/kunit"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot run python3: run `make setup`")?;
+    let input = serde_json::to_vec(texts)?;
+    let mut pipe = python.stdin.take().context("python3 has no input")?;
+    // The script reads all of its input before it writes; if it ends early, its status tells.
+    let written = pipe.write_all(&input);
+    drop(pipe);
+    let output = python.wait_with_output()?;
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let why = errors.lines().last().unwrap_or_default();
+        bail!("the kernel's KTAP parser failed: {why}");
+    }
+    written?;
+    serde_json::from_slice(&output.stdout).context("the KTAP parser gave no JSON")
+}
+
+/// One program's part of a guest's output.
+#[derive(Debug, PartialEq)]
+struct Frame<'a> {
+    text: &'a str,
+    /// `None` if it never ended.
+    exit: Option<i32>,
+    seconds: f64,
+}
+
+/// Finds the parts of `output` that the program at `path` wrote, one for each time it ran.
+fn frames<'a>(mut output: &'a str, path: &str) -> Vec<Frame<'a>> {
+    let mut frames = vec![];
+    while let Some((frame, rest)) = next_frame(output, path) {
+        frames.push(frame);
+        output = rest;
+    }
+    frames
+}
+
+fn next_frame<'a>(output: &'a str, path: &str) -> Option<(Frame<'a>, &'a str)> {
+    let begin = format!("TIMENS-BEGIN {path} ");
+    let start = output
+        .match_indices(&begin)
+        .map(|(at, _)| at)
+        .find(|&at| at == 0 || output[..at].ends_with('\n'))?;
+    let (first, rest) = output[start + begin.len()..].split_once('\n')?;
+    let end = format!("\nTIMENS-END {path} ");
+    let Some((text, tail)) = rest.split_once(&end) else {
+        let frame = Frame {
+            text: rest,
+            exit: None,
+            seconds: 0.0,
+        };
+        return Some((frame, ""));
+    };
+    let mut words = tail.lines().next()?.split(' ');
+    let exit = words.next().and_then(|word| word.parse().ok());
+    let time = |word: &str| word.trim().parse::<f64>().ok();
+    let times = words.next().and_then(time).zip(time(first));
+    let frame = Frame {
+        text,
+        exit,
+        seconds: times.map_or(0.0, |(end, begin)| end - begin),
+    };
+    Some((frame, tail))
+}
+
+/// The checks of a guest that ran the programs of `list`.
+pub fn programs(
+    context: &Context,
+    list: &List,
+    column: Column,
+    output: &str,
+) -> Result<Vec<Check>> {
+    let output = output.replace('\r', "");
+    let runs: Vec<_> = list
+        .programs
+        .iter()
+        .map(|program| frames(&output, program.path))
+        .collect();
+    let texts: Vec<_> = runs.iter().flatten().map(|frame| frame.text).collect();
+    let mut parsed = parse(context, &texts)?.into_iter();
+    let mut checks = vec![];
+    for (program, frames) in list.programs.iter().zip(runs) {
+        let seconds = frames.iter().map(|frame| frame.seconds).sum();
+        let mut tries: Vec<_> = frames
+            .into_iter()
+            .zip(&mut parsed)
+            .map(|(frame, parsed)| judge(frame, parsed))
+            .collect();
+        // The last time counts; what failed before it is told beside it.
+        let results = tries
+            .pop()
+            .unwrap_or_else(|| vec![Outcome::new("", Status::Failed, "did not run")]);
+        let mut failed_before = tries.concat();
+        failed_before.retain(|result| result.status == Status::Failed);
+        checks.push(Check {
+            name: program.path.to_owned(),
+            column,
+            seconds,
+            results,
+            failed_before,
+        });
+    }
+    Ok(checks)
+}
+
+/// The results of one program: those of its KTAP, and what its exit status says beyond them.
+fn judge(frame: Frame, parsed: Parsed) -> Vec<Outcome> {
+    let failure = |reason: String| Outcome::new("", Status::Failed, reason);
+    let mut results = parsed.results;
+    match frame.exit {
+        Some(0) => results.extend(parsed.complaints.into_iter().map(failure)),
+        // kselftest's exit status for "skipped": what the plan still promised does not count.
+        Some(4) => {
+            results.retain(|result| !result.name.is_empty() && result.status != Status::Skipped);
+            let reason = frame
+                .text
+                .lines()
+                .rev()
+                .find_map(|line| line.split_once("SKIP"));
+            let reason = reason.map_or("no reason given", |(_, reason)| reason.trim());
+            results.push(Outcome::new("", Status::Skipped, reason));
+        }
+        Some(127) => results.push(failure("was not built".to_owned())),
+        Some(137) => results.push(failure("hung and was killed".to_owned())),
+        Some(code) => {
+            // Its failed results explain the status, unless there are none.
+            if !results.iter().any(|result| result.status == Status::Failed) {
+                results.push(failure(format!(
+                    "exit status {code}: {}",
+                    last_line(frame.text)
+                )));
+            }
+        }
+        None => results.push(failure("never ended".to_owned())),
+    }
+    if results.is_empty() {
+        results.push(Outcome::new("", Status::Passed, ""));
+    }
+    results
+}
+
+fn last_line(text: &str) -> &str {
+    text.lines()
+        .map(str::trim)
+        .rfind(|line| !line.is_empty())
+        .unwrap_or("no output")
+}
+
+/// The results of a text that is nothing but KTAP; none at all is a failure.
+pub fn results(context: &Context, text: &str) -> Result<Vec<Outcome>> {
+    let parsed = parse(context, &[text])?.pop().unwrap_or_default();
+    let mut results = parsed.results;
+    let failure = |reason| Outcome::new("", Status::Failed, reason);
+    results.extend(parsed.complaints.into_iter().map(failure));
+    if results.is_empty() {
+        results.push(failure("no KTAP results".to_owned()));
+    }
+    Ok(results)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OUTPUT: &str = "TIMENS-GUEST-BOOT\nTIMENS-BEGIN a/b 1.50\nok 1 x\n\n\
+                          TIMENS-END a/b 0 4.00\nTIMENS-BEGIN a/c 4.00\n\n\
+                          TIMENS-END a/c 1 5.00\nTIMENS-BEGIN a/c 5.00\nstuck\n";
+
+    fn frame_of(exit: i32, text: &str) -> Frame<'_> {
+        Frame {
+            text,
+            exit: Some(exit),
+            seconds: 0.0,
+        }
+    }
+
+    fn passed() -> Parsed {
+        Parsed {
+            results: vec![Outcome::new("x", Status::Passed, "")],
+            complaints: vec![],
+        }
+    }
+
+    #[test]
+    fn finds_the_frames_of_a_program() {
+        let found = &frames(OUTPUT, "a/b")[..];
+        assert!(matches!(
+            found,
+            [Frame {
+                text: "ok 1 x\n",
+                exit: Some(0),
+                seconds: 2.5
+            }]
+        ));
+        let exits: Vec<_> = frames(OUTPUT, "a/c")
+            .iter()
+            .map(|frame| frame.exit)
+            .collect();
+        assert_eq!(exits, [Some(1), None]);
+        assert!(frames(OUTPUT, "a").is_empty());
+    }
+
+    #[test]
+    fn the_exit_status_counts_beside_the_results() {
+        let statuses = |frame, parsed| -> Vec<_> {
+            judge(frame, parsed).into_iter().map(|r| r.status).collect()
+        };
+        use Status::{Failed, Passed, Skipped};
+        assert_eq!(statuses(frame_of(0, ""), passed()), [Passed]);
+        assert_eq!(statuses(frame_of(0, ""), Parsed::default()), [Passed]);
+        assert_eq!(statuses(frame_of(1, ""), passed()), [Passed, Failed]);
+        assert_eq!(
+            statuses(frame_of(4, "1..0 # SKIP why"), Parsed::default()),
+            [Skipped]
+        );
+        let mut incomplete = passed();
+        incomplete
+            .complaints
+            .push("missing expected subtest!".to_owned());
+        assert_eq!(statuses(frame_of(0, ""), incomplete), [Passed, Failed]);
+    }
+
+    #[test]
+    fn a_skip_keeps_its_reason() {
+        let results = judge(frame_of(4, "1..0 # SKIP not root\n"), Parsed::default());
+        assert_eq!(results[0].reason, "not root");
+    }
+}

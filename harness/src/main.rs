@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Builds, boots and tests the kernels of this repository. `make help` lists the front doors.
+
+mod guest;
+mod initramfs;
+mod kbuild;
+mod ktap;
+mod programs;
+mod report;
+mod session;
+mod steps;
+mod test;
+mod toolchain;
+
+use anyhow::{bail, Context as _, Result};
+use clap::{Parser, Subcommand};
+use guest::Accelerator;
+use kbuild::Kind;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+use steps::Steps;
+use toolchain::Toolchain;
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Subcommands,
+}
+
+#[derive(Subcommand)]
+enum Subcommands {
+    /// Build one kernel.
+    Build { kind: Kind },
+    /// Show a session in a time namespace with real tools, and check it.
+    Run,
+    /// Open a shell in a guest.
+    Shell {
+        #[arg(default_value = "rust")]
+        kind: Kind,
+    },
+    /// Run every check and sum up.
+    Test,
+    /// Let tasks race to join fresh namespaces, on a busy host.
+    Race {
+        #[arg(default_value = "rust")]
+        kind: Kind,
+        #[arg(long, default_value_t = 100_000)]
+        rounds: u32,
+    },
+}
+
+/// Where everything is.
+pub struct Context {
+    /// The checkout.
+    pub top: PathBuf,
+    /// Everything that is made.
+    pub out: PathBuf,
+    /// The prepared kernel tree.
+    pub tree: PathBuf,
+    pub toolchain: Toolchain,
+    pub jobs: usize,
+    /// What `ACCEL=` asks for.
+    pub accelerator: Option<Accelerator>,
+}
+
+impl Context {
+    fn new() -> Result<Self> {
+        let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let top = crate_dir
+            .parent()
+            .context("the crate lies in no checkout")?
+            .to_owned();
+        let out = top.join("out");
+        let tree = out.join("linux");
+        if !tree.join("Kconfig").exists() {
+            bail!("{} is no kernel tree: run `make tree`", tree.display());
+        }
+        Ok(Self {
+            toolchain: Toolchain::read(&out.join("toolchain.env"))?,
+            jobs: toolchain::jobs()?,
+            accelerator: Accelerator::wanted()?,
+            top,
+            out,
+            tree,
+        })
+    }
+
+    fn steps(&self, total: usize) -> Result<Steps> {
+        Steps::new(total, &self.out.join("log"))
+    }
+}
+
+/// Runs the command and says whether what it checked was good.
+fn run(command: Subcommands) -> Result<bool> {
+    let context = Context::new()?;
+    match command {
+        Subcommands::Build { kind } => {
+            kbuild::build(&context, &mut context.steps(kbuild::BUILD_STEPS)?, kind)?;
+            println!("{}", context.kernel(kind).display());
+            Ok(true)
+        }
+        Subcommands::Run => session::demo(&context),
+        Subcommands::Shell { kind } => session::shell(&context, kind),
+        Subcommands::Test => test::test(&context),
+        Subcommands::Race { kind, rounds } => test::race(&context, kind, rounds),
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

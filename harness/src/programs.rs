@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The selftests that a guest runs, by the paths under which the kernel installs them.
+
+use std::fmt::Write;
+
+/// One selftest.
+pub struct Program {
+    pub path: &'static str,
+    /// The seconds after which it counts as hung.
+    pub limit: u32,
+    /// How often it is run until it succeeds.
+    pub tries: u32,
+}
+
+/// The programs of one guest run.
+pub struct List {
+    pub name: &'static str,
+    pub programs: &'static [Program],
+}
+
+const fn program(path: &'static str, limit: u32) -> Program {
+    Program {
+        path,
+        limit,
+        tries: 1,
+    }
+}
+
+/// A test of the kernel's that looks, on a busy machine, before what it waits for has happened:
+/// pthread_join() returns before an exiting thread has dropped its namespaces. It is run again,
+/// and the summary says so.
+const fn unsteady(path: &'static str, limit: u32) -> Program {
+    Program {
+        path,
+        limit,
+        tries: 3,
+    }
+}
+
+/// Everything that touches time namespaces.
+pub const SELFTESTS: List = List {
+    name: "selftests",
+    programs: &[
+        program("timens/timens", 60),
+        program("timens/timerfd", 60),
+        program("timens/timer", 60),
+        program("timens/clock_nanosleep", 60),
+        program("timens/procfs", 60),
+        program("timens/exec", 60),
+        program("timens/futex", 60),
+        program("timens/vfork_exec", 60),
+        program("timens/gettime_perf", 120),
+        program("timens/vdso_no_syscall", 120),
+        program("timens/vdso_no_syscall_32", 120),
+        program("clone3/clone3", 60),
+        program("clone3/clone3_clear_sighand", 60),
+        program("clone3/clone3_set_tid", 60),
+        program("clone3/clone3_cap_checkpoint_restore", 60),
+        program("pidfd/pidfd_setns_test", 120),
+        program("namespaces/nsid_test", 120),
+        program("namespaces/file_handle_test", 120),
+        program("namespaces/init_ino_test", 60),
+        program("namespaces/listns_test", 120),
+        unsteady("namespaces/ns_active_ref_test", 120),
+        program("drivers/ntsync/ntsync", 120),
+    ],
+};
+
+/// The race to join a fresh namespace: needs a guest of its own on a busy host.
+pub const RACE: List = List {
+    name: "race",
+    programs: &[program("timens/join_race", 1800)],
+};
+
+/// Nothing but the boot, in which KUnit runs.
+pub const KUNIT: List = List {
+    name: "kunit",
+    programs: &[],
+};
+
+pub const LISTS: [&List; 3] = [&SELFTESTS, &RACE, &KUNIT];
+
+pub fn all() -> impl Iterator<Item = &'static Program> {
+    LISTS.into_iter().flat_map(|list| list.programs)
+}
+
+impl List {
+    /// The form that the guest's `programs` job reads.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for program in self.programs {
+            let Program { path, limit, tries } = program;
+            writeln!(text, "{path} {limit} {tries}").expect("a String grows");
+        }
+        text
+    }
+}

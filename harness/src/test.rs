@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `test`: every check, on both kernels, and the summary.
+
+use crate::{
+    guest::{self, Guest},
+    initramfs,
+    kbuild::{self, Kind},
+    ktap,
+    programs::{List, KUNIT, RACE, SELFTESTS},
+    report::{Check, Column, Outcome, Report, Status},
+    steps::{Step, Steps},
+    Context,
+};
+use anyhow::{bail, Context as _, Result};
+use std::{
+    fs,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+/// How many rounds the race has in the summary's short form.
+const SHORT_RACE: u32 = 2000;
+
+/// Only the KUnit guest runs KUnit.
+pub const KUNIT_OFF: &str = "kunit.enable=0";
+
+/// How the names of our KUnit suites begin.
+const OUR_SUITES: &str = "time_namespace";
+
+/// The tree's round trip, its scripts, formatting, this crate; both kernels; the selftests; two
+/// archives; four guests.
+const STEPS: usize = 4 + 2 * kbuild::BUILD_STEPS + 1 + 2 + 4;
+
+/// Runs every check and prints the summary.
+pub fn test(context: &Context) -> Result<bool> {
+    let mut session = Session::new(context, STEPS)?;
+    session.check("tree: round trip", Column::Host, |step| {
+        round_trip(context, step)
+    });
+    session.check("tree: scripts", Column::Host, |step| {
+        tree_scripts(context, step)
+    });
+    session.check("rustfmt", Column::Host, |step| formatting(context, step));
+    session.check("cargo test", Column::Host, |step| {
+        crate_tests(context, step)
+    });
+
+    // Ours first: the stock kernel starts as a copy of it.
+    for kind in [Kind::Rust, Kind::Stock] {
+        session.build(kind);
+    }
+    session.check("build selftests", Column::Host, |step| {
+        kbuild::selftests(context, step)?;
+        Ok(passed())
+    });
+    for kind in [Kind::Stock, Kind::Rust] {
+        session.pack(kind);
+        session.programs(kind, &SELFTESTS, &[KUNIT_OFF.into()], false);
+    }
+    session.kunit();
+    session.programs(
+        Kind::Rust,
+        &RACE,
+        &[KUNIT_OFF.into(), rounds(SHORT_RACE)],
+        true,
+    );
+    session.finish("test")
+}
+
+/// Runs the race alone, for as many rounds as asked for.
+pub fn race(context: &Context, kind: Kind, count: u32) -> Result<bool> {
+    let mut session = Session::new(context, kbuild::BUILD_STEPS + 3)?;
+    session.build(kind);
+    session.check("build selftests", Column::Host, |step| {
+        kbuild::selftests(context, step)?;
+        Ok(passed())
+    });
+    session.pack(kind);
+    session.programs(kind, &RACE, &[KUNIT_OFF.into(), rounds(count)], true);
+    session.finish("race")
+}
+
+fn rounds(count: u32) -> String {
+    format!("TIMENS_JOIN_RACE_ROUNDS={count}")
+}
+
+fn passed() -> Vec<Outcome> {
+    vec![Outcome::new("", Status::Passed, "")]
+}
+
+fn failed(reason: String) -> Vec<Outcome> {
+    vec![Outcome::new("", Status::Failed, reason)]
+}
+
+fn column(kind: Kind) -> Column {
+    match kind {
+        Kind::Stock => Column::Stock,
+        Kind::Rust => Column::Ours,
+    }
+}
+
+/// Checks that follow each other. One that fails does not keep the others from running.
+struct Session<'a> {
+    context: &'a Context,
+    steps: Steps,
+    report: Report,
+}
+
+impl<'a> Session<'a> {
+    fn new(context: &'a Context, steps: usize) -> Result<Self> {
+        Ok(Self {
+            context,
+            steps: context.steps(steps)?,
+            report: Report::default(),
+        })
+    }
+
+    /// Takes a check into the report and shows at once what failed.
+    fn add(&mut self, check: Check) {
+        for result in check.results.iter().filter(|r| r.status == Status::Failed) {
+            eprintln!("  FAILED {}", check.tell(result));
+        }
+        self.report.add(check);
+    }
+
+    /// Adds what `work` found; an error of its own is a failure.
+    fn record(
+        &mut self,
+        name: &str,
+        column: Column,
+        work: impl FnOnce(&mut Steps) -> Result<Vec<Outcome>>,
+    ) {
+        let started = Instant::now();
+        let results = work(&mut self.steps).unwrap_or_else(|error| failed(format!("{error:#}")));
+        self.add(Check {
+            name: name.to_owned(),
+            column,
+            seconds: started.elapsed().as_secs_f64(),
+            results,
+            failed_before: vec![],
+        });
+    }
+
+    /// A check that is one step.
+    fn check(
+        &mut self,
+        name: &str,
+        column: Column,
+        work: impl FnOnce(&Step) -> Result<Vec<Outcome>>,
+    ) {
+        let title = match column {
+            Column::Host => name.to_owned(),
+            Column::Stock | Column::Ours => format!("{name} ({column})"),
+        };
+        self.record(name, column, |steps| steps.run(&title, work));
+    }
+
+    fn build(&mut self, kind: Kind) {
+        let context = self.context;
+        self.record("build", column(kind), |steps| {
+            kbuild::build(context, steps, kind)?;
+            Ok(passed())
+        });
+    }
+
+    fn pack(&mut self, kind: Kind) {
+        let context = self.context;
+        self.check("pack the guest", column(kind), |step| {
+            initramfs::pack(context, step, kind)?;
+            Ok(passed())
+        });
+    }
+
+    /// Boots a guest that runs the programs of `list`. Gives the kernel's messages.
+    fn programs(
+        &mut self,
+        kind: Kind,
+        list: &'static List,
+        arguments: &[String],
+        busy_host: bool,
+    ) -> Option<String> {
+        let context = self.context;
+        let name = format!("guest: {}", list.name);
+        let limit: u32 = list.programs.iter().map(|program| program.limit).sum();
+        let mut checks = vec![];
+        let mut console = None;
+        self.check(&name, column(kind), |step| {
+            step.expect(list.programs.len() as u64);
+            let guest = Guest {
+                name: format!("{}-{}", list.name, kind.name()),
+                kind,
+                initrd: &initramfs::path(context, kind),
+                job: "programs",
+                arguments: [&[format!("TIMENS_LIST={}", list.name)], arguments].concat(),
+                limit: Duration::from_secs(120 + u64::from(limit)),
+                busy_host,
+            };
+            let transcript = guest::run(context, step, &guest, |_| {})?;
+            checks = ktap::programs(context, list, column(kind), &transcript.output)?;
+            console = Some(transcript.console);
+            Ok(match transcript.problems {
+                none if none.is_empty() => passed(),
+                problems => problems.into_iter().flat_map(failed).collect(),
+            })
+        });
+        checks.into_iter().for_each(|check| self.add(check));
+        console
+    }
+
+    /// Boots our kernel with KUnit enabled and reads its results from the kernel's messages.
+    fn kunit(&mut self) {
+        let context = self.context;
+        let started = Instant::now();
+        if let Some(console) = self.programs(Kind::Rust, &KUNIT, &["kunit.enable=1".into()], false)
+        {
+            let results = ktap::results(context, &console).map(|mut results| {
+                if !results
+                    .iter()
+                    .any(|result| result.name.starts_with(OUR_SUITES))
+                {
+                    results.extend(failed(format!("no suite {OUR_SUITES}* ran")));
+                }
+                results
+            });
+            self.add(Check {
+                name: "KUnit".to_owned(),
+                column: Column::Ours,
+                seconds: started.elapsed().as_secs_f64(),
+                results: results.unwrap_or_else(|error| failed(format!("{error:#}"))),
+                failed_before: vec![],
+            });
+        }
+    }
+
+    /// Saves and prints the report.
+    fn finish(self, name: &str) -> Result<bool> {
+        let dir = self.context.out.join("results");
+        fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        self.report.save(&dir.join(format!("{name}.json")))?;
+        println!("\n{}", self.report);
+        Ok(self.report.counts().failed == 0)
+    }
+}
+
+/// Preparing the tree and regenerating the patches from it gives what the checkout has.
+fn round_trip(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
+    let mut refresh = Command::new(context.top.join("harness/refresh.sh"));
+    step.command(refresh.arg("--check"), "round-trip")?;
+    Ok(passed())
+}
+
+fn tree_scripts(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
+    let mut script = Command::new(context.top.join("harness/tests/tree.sh"));
+    let log = step.command(&mut script, "tree-scripts")?;
+    ktap::results(context, &plan_first(&fs::read_to_string(log)?))
+}
+
+/// TAP allows the plan at the end, the kernel's parser wants a version line and the plan first.
+fn plan_first(tap: &str) -> String {
+    let (plan, rest): (Vec<_>, Vec<_>) = tap.lines().partition(|line| line.starts_with("1.."));
+    let lines = [vec!["TAP version 13"], plan, rest].concat();
+    lines.join("\n")
+}
+
+/// What the series has in Rust, in the kernel's style, and this crate.
+fn formatting(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
+    let git = |arguments: &[&str]| -> Result<String> {
+        let output = Command::new("git")
+            .arg("-C")
+            .arg(&context.tree)
+            .args(arguments)
+            .output()?;
+        if !output.status.success() {
+            bail!("git: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    let base = git(&["rev-list", "--max-parents=0", "HEAD"])?;
+    let changed = [
+        "diff",
+        "--name-only",
+        "--diff-filter=d",
+        base.trim(),
+        "HEAD",
+        "--",
+        "*.rs",
+    ];
+    let files = git(&changed)?;
+    let rustfmt = context.toolchain.need("RUSTFMT")?;
+    let mut kernel = Command::new(rustfmt);
+    kernel
+        .current_dir(&context.tree)
+        .arg("--check")
+        .args(files.lines());
+    step.command(&mut kernel, "rustfmt-kernel")?;
+    let mut harness = Command::new(rustfmt);
+    harness.args(["--check", "--edition", "2021"]);
+    step.command(
+        harness.arg(context.top.join("harness/src/main.rs")),
+        "rustfmt-harness",
+    )?;
+    Ok(passed())
+}
+
+/// The unit tests of this crate, each a result.
+fn crate_tests(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
+    let mut cargo = Command::new(context.toolchain.need("CARGO")?);
+    // As `make` builds the crate itself, so that nothing is compiled twice.
+    cargo.env("RUSTC", context.toolchain.need("RUSTC")?);
+    cargo.args(["test", "--release", "--locked", "--manifest-path"]);
+    cargo.arg(context.top.join("harness/Cargo.toml"));
+    cargo.arg("--target-dir").arg(context.out.join("cargo"));
+    let log = step.command(&mut cargo, "cargo-test")?;
+    let results = cargo_results(&fs::read_to_string(log)?);
+    if results.is_empty() {
+        bail!("cargo test ran no test");
+    }
+    Ok(results)
+}
+
+fn cargo_results(text: &str) -> Vec<Outcome> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("test ")?.split_once(" ... "))
+        .map(|(name, verdict)| match verdict {
+            "ok" => Outcome::new(name, Status::Passed, ""),
+            other => Outcome::new(name, Status::Skipped, other),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plan_comes_first() {
+        let text = plan_first("ok 1 - a\nok 2 - b\n1..2\n");
+        assert_eq!(text, "TAP version 13\n1..2\nok 1 - a\nok 2 - b");
+    }
+
+    #[test]
+    fn every_unit_test_is_a_result() {
+        let text = "running 2 tests\ntest a::b ... ok\ntest c ... ignored, why\n\
+                    test result: ok. 1 passed\n";
+        let results = cargo_results(text);
+        assert_eq!(results.len(), 2);
+        assert_eq!(
+            results[1],
+            Outcome::new("c", Status::Skipped, "ignored, why")
+        );
+    }
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The page that shows a namespace's offsets to the vDSO.
+//!
+//! Mirrors `kernel/time/namespace_vdso.c`.
+
+use super::offsets::Offsets;
+use kernel::{
+    mm::MmWithUser,
+    prelude::*, //
+};
+#[cfg(CONFIG_TIME_NS_VDSO)]
+use {
+    super::object::TimeNamespace,
+    core::ptr,
+    kernel::{
+        mm::virt::VmaRef,
+        task::CurrentTask,
+        vdso::{
+            self,
+            BlankTimensPage,
+            TimensPage, //
+        },
+        warn_on, //
+    },
+};
+
+/// A page for [`VdsoOffsets`], allocated before it is known what goes into it.
+pub(crate) struct BlankPage {
+    #[cfg(CONFIG_TIME_NS_VDSO)]
+    page: BlankTimensPage,
+}
+
+impl BlankPage {
+    /// Allocates a page, charged to the current task's memory cgroup.
+    ///
+    /// Fails with `ENOMEM`. May sleep.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self {
+            #[cfg(CONFIG_TIME_NS_VDSO)]
+            page: BlankTimensPage::new(GFP_KERNEL_ACCOUNT)?,
+        })
+    }
+}
+
+/// The offsets as the vDSO sees them.
+///
+/// Offsets of zero need no page: the tasks of such a namespace share the pages of those outside
+/// any, and their clock reads cost the same.
+///
+/// Stands for the field `vvar_page` of `struct time_namespace`.
+pub(crate) struct VdsoOffsets {
+    #[cfg(CONFIG_TIME_NS_VDSO)]
+    page: Option<TimensPage>,
+}
+
+impl VdsoOffsets {
+    /// Shows offsets of zero.
+    pub(crate) const ZERO: Self = Self {
+        #[cfg(CONFIG_TIME_NS_VDSO)]
+        page: None,
+    };
+
+    /// Shows `offsets`.
+    #[cfg(CONFIG_TIME_NS_VDSO)]
+    pub(crate) fn new(offsets: &Offsets, blank: BlankPage) -> Self {
+        if *offsets == Offsets::ZERO {
+            return Self::ZERO;
+        }
+        Self {
+            page: Some(blank.page.fill(offsets.monotonic, offsets.boottime)),
+        }
+    }
+
+    /// There is no vDSO to show offsets to.
+    #[cfg(not(CONFIG_TIME_NS_VDSO))]
+    pub(crate) fn new(_offsets: &Offsets, _blank: BlankPage) -> Self {
+        Self::ZERO
+    }
+
+    /// Returns the page to map in the tasks of the namespace, [`None`] if the host's pages serve.
+    #[cfg(CONFIG_TIME_NS_VDSO)]
+    pub(crate) fn page(&self) -> Option<&TimensPage> {
+        self.page.as_ref()
+    }
+}
+
+/// Makes the vDSO of a task that changes its namespace fault in its data pages again.
+///
+/// Takes the mmap lock for reading. May sleep.
+#[cfg(CONFIG_TIME_NS_VDSO)]
+pub(crate) fn unmap(mm: &MmWithUser) {
+    let mmap = mm.mmap_read_lock();
+    for vma in mmap.vmas() {
+        if vma.is_special_mapping(vdso::vvar_mapping()) {
+            vma.zap_vma();
+        }
+    }
+}
+
+/// There is no vDSO.
+#[cfg(not(CONFIG_TIME_NS_VDSO))]
+pub(crate) fn unmap(_mm: &MmWithUser) {}
+
+/// Returns the page with the offsets of the current task's namespace, for a fault in `vma`.
+///
+/// Returns [`None`] if the host's pages serve.
+#[cfg(CONFIG_TIME_NS_VDSO)]
+pub(crate) fn page_of_current<'a>(
+    current: &'a CurrentTask,
+    vma: &VmaRef,
+) -> Option<&'a TimensPage> {
+    // `vvar_fault()` doesn't let faults get here that come from elsewhere, such as from
+    // /proc/PID/mem or process_vm_readv(2).
+    let remote = !current.mm().is_some_and(|mm| ptr::eq(mm, vma.mm()));
+    if warn_on!(remote) {
+        pr_warn!("vvar_page accessed remotely\n");
+        return None;
+    }
+    current.nsproxy()?.time_ns::<TimeNamespace>().vdso_page()
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The data that the kernel shares with the vDSO.
+//!
+//! C headers: [`include/vdso/datapage.h`](srctree/include/vdso/datapage.h) and
+//! [`include/linux/vdso_datastore.h`](srctree/include/linux/vdso_datastore.h).
+
+use crate::{
+    alloc::{
+        flags::__GFP_ZERO,
+        AllocError,
+        Flags, //
+    },
+    bindings,
+    mm::virt::SpecialMapping,
+    page::Page,
+    prelude::*,
+    time::timespec::Timespec64, //
+};
+
+/// Returns the special mapping of the vDSO's data pages, `[vvar]`.
+#[inline]
+pub fn vvar_mapping() -> &'static SpecialMapping {
+    // SAFETY: `vdso_vvar_mapping` is a static.
+    unsafe { SpecialMapping::from_raw(&raw const bindings::vdso_vvar_mapping) }
+}
+
+/// A page that is going to be a [`TimensPage`].
+///
+/// It can be allocated where that may fail or take long, and filled where neither is wanted.
+pub struct BlankTimensPage(Page);
+
+/// The page that tells the vDSO the clock offsets of a time namespace.
+///
+/// It has the layout of the page with the clock data, `struct vdso_time_data`, and in the tasks of
+/// the namespace it is mapped in that one's place. Its sequence counts are odd and its clock modes
+/// are `VDSO_CLOCKMODE_TIMENS`, which leads the vDSO to the real data in the next page, and to the
+/// offsets in this one.
+///
+/// # Invariants
+///
+/// The page is filled, and isn't written to any more.
+#[repr(transparent)]
+pub struct TimensPage(Page);
+
+static_assert!(size_of::<bindings::vdso_time_data>() <= bindings::PAGE_SIZE);
+
+impl BlankTimensPage {
+    /// Allocates a page.
+    pub fn new(flags: Flags) -> Result<Self, AllocError> {
+        Ok(Self(Page::alloc_page(flags | __GFP_ZERO)?))
+    }
+
+    /// Fills the page with the offsets of `CLOCK_MONOTONIC`, which are those of its raw and coarse
+    /// variants too, and `CLOCK_BOOTTIME`, which are those of its alarm variant.
+    pub fn fill(self, monotonic: Timespec64, boottime: Timespec64) -> TimensPage {
+        self.0.with_page_mapped(|page| {
+            // SAFETY: The page is initialised (zeroed), large enough as asserted above, and
+            // aligned. Nobody else accesses it: `self` owns it, and has not shown it to anybody.
+            let data = unsafe { &mut *page.cast::<bindings::vdso_time_data>() };
+            for clock in &mut data.clock_data {
+                fill_clock(clock, monotonic.into(), boottime.into());
+            }
+            if cfg!(CONFIG_POSIX_AUX_CLOCKS) {
+                for clock in &mut data.aux_clock_data {
+                    fill_clock(clock, monotonic.into(), boottime.into());
+                }
+            }
+        });
+        // INVARIANT: Just filled, and `self` is gone.
+        TimensPage(self.0)
+    }
+}
+
+fn fill_clock(
+    clock: &mut bindings::vdso_clock,
+    monotonic: bindings::timens_offset,
+    boottime: bindings::timens_offset,
+) {
+    clock.seq = 1;
+    clock.clock_mode = bindings::vdso_clock_mode_VDSO_CLOCKMODE_TIMENS as i32;
+    // SAFETY: Any bytes are valid for either field of the union.
+    let offset = unsafe { &mut clock.__bindgen_anon_1.offset };
+    offset[bindings::CLOCK_MONOTONIC as usize] = monotonic;
+    offset[bindings::CLOCK_MONOTONIC_RAW as usize] = monotonic;
+    offset[bindings::CLOCK_MONOTONIC_COARSE as usize] = monotonic;
+    offset[bindings::CLOCK_BOOTTIME as usize] = boottime;
+    offset[bindings::CLOCK_BOOTTIME_ALARM as usize] = boottime;
+}
+
+impl From<Timespec64> for bindings::timens_offset {
+    fn from(offset: Timespec64) -> Self {
+        Self {
+            sec: offset.sec(),
+            nsec: offset.nsec() as u64,
+        }
+    }
+}
+
+impl TimensPage {
+    /// Returns the page, for mapping it.
+    #[inline]
+    pub fn as_ptr(&self) -> *mut bindings::page {
+        self.0.as_ptr()
+    }
+}

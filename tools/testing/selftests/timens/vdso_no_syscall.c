@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Reading a clock in a time namespace must not enter the kernel.
+ *
+ * When the vDSO can't serve a read it falls back to the system call, which
+ * returns the right value, so that comparing values never shows that the fast
+ * path is broken. This test takes the fallback away: a seccomp filter kills
+ * the task on every system call that reads a clock, and the clocks are then
+ * read through the vDSO, outside of a time namespace and in namespaces with
+ * zero, positive and negative offsets. A task that survives stayed in user
+ * space. A control test shows that the filter does kill.
+ *
+ * The values are checked as well: no clock runs backwards, none reads less
+ * than the clock of the initial namespace plus the offset, or much more, and
+ * the nanoseconds are always normalised.
+ */
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <linux/time_types.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/auxv.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "../vDSO/parse_vdso.h"
+#include "../vDSO/vdso_call.h"
+#include "../vDSO/vdso_config.h"
+#include "kselftest_harness.h"
+
+#define CLOCKSOURCE \
+	"/sys/devices/system/clocksource/clocksource0/current_clocksource"
+#define NSEC_PER_SEC	1000000000LL
+#define DAY		(24 * 60 * 60)
+
+/* A test can't take longer, so no clock can advance by more meanwhile. */
+#define MAX_SECONDS	120
+
+#if defined(__x86_64__)
+# define AUDIT_ARCH_NATIVE	AUDIT_ARCH_X86_64
+#elif defined(__i386__)
+# define AUDIT_ARCH_NATIVE	AUDIT_ARCH_I386
+#elif defined(__aarch64__)
+# define AUDIT_ARCH_NATIVE	AUDIT_ARCH_AARCH64
+#elif defined(__riscv) && __riscv_xlen == 64
+# define AUDIT_ARCH_NATIVE	AUDIT_ARCH_RISCV64
+#else
+# define AUDIT_ARCH_NATIVE	0
+#endif
+
+/* Indices into names[] of vdso_config.h */
+enum { GETTIMEOFDAY = 0, CLOCK_GETTIME = 1, TIME = 2 };
+
+/* The variants with 64-bit time, the only ones that every kernel has */
+#ifdef VDSO_32BIT
+enum { CLOCK_GETTIME64 = 5, CLOCK_GETRES64 = 7 };
+# define NR_GETTIME64	__NR_clock_gettime64
+# define NR_GETRES64	__NR_clock_getres_time64
+#else
+enum { CLOCK_GETTIME64 = CLOCK_GETTIME, CLOCK_GETRES64 = 3 };
+# define NR_GETTIME64	__NR_clock_gettime
+# define NR_GETRES64	__NR_clock_getres
+#endif
+
+/* Clocksources which the vDSO can read without the kernel's help */
+static const char * const vdso_clocksources[] = {
+	"tsc-early", "tsc", "kvm-clock", "hyperv_clocksource_tsc_page",
+	"arch_sys_counter", "riscv_clocksource",
+};
+
+/* Every system call that the vDSO could fall back to */
+static const unsigned int clock_syscalls[] = {
+	__NR_clock_gettime, __NR_clock_getres, __NR_gettimeofday,
+#ifdef __NR_time
+	__NR_time,
+#endif
+#ifdef __NR_clock_gettime64
+	__NR_clock_gettime64, __NR_clock_getres_time64,
+#endif
+};
+
+static const struct { clockid_t id; const char *name; int reads; } clocks[] = {
+	{ CLOCK_MONOTONIC,		"MONOTONIC",		1000000 },
+	{ CLOCK_MONOTONIC_RAW,		"MONOTONIC_RAW",	100000 },
+	{ CLOCK_MONOTONIC_COARSE,	"MONOTONIC_COARSE",	100000 },
+	{ CLOCK_BOOTTIME,		"BOOTTIME",		100000 },
+	{ CLOCK_REALTIME,		"REALTIME",		100000 },
+	{ CLOCK_REALTIME_COARSE,	"REALTIME_COARSE",	100000 },
+	{ CLOCK_TAI,			"TAI",			100000 },
+};
+
+static int forbid_clock_syscalls(void)
+{
+	enum { NR = ARRAY_SIZE(clock_syscalls), LIST = 3, KILL = LIST + NR + 1 };
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_NATIVE, 0, KILL - 2),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		[KILL - 1] = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		[KILL] = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	};
+	struct sock_fprog prog = { ARRAY_SIZE(filter), filter };
+	int i;
+
+	for (i = 0; i < NR; i++) {
+		filter[LIST + i] = (struct sock_filter)
+			BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, clock_syscalls[i], NR - i, 0);
+	}
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -1;
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
+}
+
+/* Without such a clocksource the vDSO rightly uses the system call. */
+static bool clocksource_in_vdso(char *name, size_t size)
+{
+	FILE *f = fopen(CLOCKSOURCE, "r");
+	unsigned int i;
+
+	snprintf(name, size, "unknown");
+	if (!f)
+		return false;
+	if (fgets(name, size, f))
+		name[strcspn(name, "\n")] = '\0';
+	fclose(f);
+
+	for (i = 0; i < ARRAY_SIZE(vdso_clocksources); i++) {
+		if (!strcmp(name, vdso_clocksources[i]))
+			return true;
+	}
+	return false;
+}
+
+static void *vdso_function(int index)
+{
+	return vdso_sym(versions[VDSO_VERSION], names[VDSO_NAMES][index]);
+}
+
+/* A failure and a value that isn't normalised count as -1: below every bound. */
+static __s64 to_ns(long ret, __s64 sec, __s64 nsec)
+{
+	if (ret || nsec < 0 || nsec >= NSEC_PER_SEC)
+		return -1;
+	return sec * NSEC_PER_SEC + nsec;
+}
+
+static __s64 read_time64(void *function, clockid_t id)
+{
+	long (*gettime64)(clockid_t id, struct __kernel_timespec *ts) = function;
+	struct __kernel_timespec ts = { .tv_nsec = -1 };
+	long ret = VDSO_CALL(gettime64, 2, id, &ts);
+
+	return to_ns(ret, ts.tv_sec, ts.tv_nsec);
+}
+
+#ifdef VDSO_32BIT
+static __s64 read_time32(void *function, clockid_t id)
+{
+	long (*gettime32)(clockid_t id, struct __kernel_old_timespec *ts) = function;
+	struct __kernel_old_timespec ts = { .tv_nsec = -1 };
+	long ret = VDSO_CALL(gettime32, 2, id, &ts);
+
+	return to_ns(ret, ts.tv_sec, ts.tv_nsec);
+}
+#endif
+
+FIXTURE(vdso) {
+	__s64 host[ARRAY_SIZE(clocks)];	/* before joining, in ns */
+	struct __kernel_timespec res;
+};
+
+FIXTURE_VARIANT(vdso) {
+	enum { STAY, FORK, SETNS } join;
+	struct { long sec, nsec; } monotonic, boottime;
+};
+
+FIXTURE_VARIANT_ADD(vdso, host) { STAY };
+FIXTURE_VARIANT_ADD(vdso, zero_offsets) { FORK };
+FIXTURE_VARIANT_ADD(vdso, ahead) {
+	FORK, { 10 * DAY, 500000000 }, { 20 * DAY, NSEC_PER_SEC - 1 }
+};
+
+/* Less than a second, so that it also fits a machine which just booted. */
+FIXTURE_VARIANT_ADD(vdso, behind) {
+	SETNS, { -1, 500000000 }, { -1, NSEC_PER_SEC - 1 }
+};
+
+static __s64 offset_of_clock(const FIXTURE_VARIANT(vdso) *variant, clockid_t id)
+{
+	switch (id) {
+	case CLOCK_MONOTONIC:
+	case CLOCK_MONOTONIC_RAW:
+	case CLOCK_MONOTONIC_COARSE:
+		return to_ns(0, variant->monotonic.sec, variant->monotonic.nsec);
+	case CLOCK_BOOTTIME:
+		return to_ns(0, variant->boottime.sec, variant->boottime.nsec);
+	default:
+		return 0;
+	}
+}
+
+static void join_new_namespace(struct __test_metadata *_metadata,
+			       const FIXTURE_VARIANT(vdso) *variant)
+{
+	struct stat before, after;
+	int fd, status;
+	pid_t pid;
+
+	ASSERT_EQ(0, stat("/proc/self/ns/time", &before));
+	ASSERT_EQ(0, unshare(CLONE_NEWTIME));
+
+	fd = open("/proc/self/timens_offsets", O_WRONLY);
+	ASSERT_LE(0, fd);
+	ASSERT_LT(0, dprintf(fd, "monotonic %ld %ld\nboottime %ld %ld\n",
+			     variant->monotonic.sec, variant->monotonic.nsec,
+			     variant->boottime.sec, variant->boottime.nsec));
+	close(fd);
+
+	if (variant->join == SETNS) {
+		fd = open("/proc/self/ns/time_for_children", O_RDONLY);
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(0, setns(fd, CLONE_NEWTIME));
+		close(fd);
+	} else {
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (pid) {
+			/* The child runs the test; end in the same way. */
+			ASSERT_EQ(pid, waitpid(pid, &status, 0));
+			if (WIFSIGNALED(status))
+				kill(getpid(), WTERMSIG(status));
+			_exit(WEXITSTATUS(status));
+		}
+	}
+
+	ASSERT_EQ(0, stat("/proc/self/ns/time", &after));
+	ASSERT_NE(before.st_ino, after.st_ino);
+}
+
+FIXTURE_SETUP(vdso)
+{
+	char clocksource[64];
+	unsigned int i;
+
+	if (!AUDIT_ARCH_NATIVE)
+		SKIP(return, "the test doesn't know this architecture");
+	if (!clocksource_in_vdso(clocksource, sizeof(clocksource)))
+		SKIP(return, "clocksource '%s' isn't known to work in the vDSO",
+		     clocksource);
+	if (!getauxval(AT_SYSINFO_EHDR))
+		SKIP(return, "the kernel maps no vDSO");
+	vdso_init_from_sysinfo_ehdr(getauxval(AT_SYSINFO_EHDR));
+
+	for (i = 0; i < ARRAY_SIZE(clocks); i++) {
+		struct __kernel_timespec ts;
+
+		ASSERT_EQ(0, syscall(NR_GETTIME64, clocks[i].id, &ts));
+		self->host[i] = to_ns(0, ts.tv_sec, ts.tv_nsec);
+	}
+	ASSERT_EQ(0, syscall(NR_GETRES64, CLOCK_MONOTONIC, &self->res));
+
+	if (variant->join == STAY)
+		return;
+	if (access("/proc/self/ns/time", F_OK))
+		SKIP(return, "the kernel has no time namespaces");
+	if (geteuid())
+		SKIP(return, "a time namespace needs root");
+	join_new_namespace(_metadata, variant);
+}
+
+FIXTURE_TEARDOWN(vdso)
+{
+}
+
+static void read_clocks(struct __test_metadata *_metadata,
+			const FIXTURE_DATA(vdso) *self,
+			const FIXTURE_VARIANT(vdso) *variant,
+			__s64 (*read_clock)(void *, clockid_t), void *function)
+{
+	unsigned int i;
+	int n;
+
+	ASSERT_EQ(0, forbid_clock_syscalls());
+
+	for (i = 0; i < ARRAY_SIZE(clocks); i++) {
+		__s64 last = self->host[i] + offset_of_clock(variant, clocks[i].id);
+		__s64 limit = last + MAX_SECONDS * NSEC_PER_SEC;
+
+		for (n = 0; n < clocks[i].reads; n++) {
+			__s64 now = read_clock(function, clocks[i].id);
+
+			ASSERT_LE(last, now)
+				TH_LOG("%s, read %d", clocks[i].name, n);
+			ASSERT_GT(limit, now)
+				TH_LOG("%s, read %d", clocks[i].name, n);
+			last = now;
+		}
+	}
+}
+
+TEST_F_TIMEOUT(vdso, clock_gettime, MAX_SECONDS)
+{
+	void *function = vdso_function(CLOCK_GETTIME64);
+
+	if (!function)
+		SKIP(return, "the vDSO has no clock_gettime()");
+	read_clocks(_metadata, self, variant, read_time64, function);
+}
+
+#ifdef VDSO_32BIT
+TEST_F_TIMEOUT(vdso, clock_gettime_time32, MAX_SECONDS)
+{
+	void *function = vdso_function(CLOCK_GETTIME);
+
+	if (!function)
+		SKIP(return, "the vDSO has no 32-bit clock_gettime()");
+	read_clocks(_metadata, self, variant, read_time32, function);
+}
+#endif
+
+/* These know no offsets, but a namespace may give them other data pages. */
+TEST_F(vdso, clock_getres)
+{
+	long (*clock_getres)(clockid_t id, struct __kernel_timespec *res) =
+		vdso_function(CLOCK_GETRES64);
+	struct __kernel_timespec res;
+
+	if (!clock_getres)
+		SKIP(return, "the vDSO has no clock_getres()");
+	ASSERT_EQ(0, forbid_clock_syscalls());
+
+	ASSERT_EQ(0, VDSO_CALL(clock_getres, 2, CLOCK_MONOTONIC, &res));
+	EXPECT_EQ(self->res.tv_sec, res.tv_sec);
+	EXPECT_EQ(self->res.tv_nsec, res.tv_nsec);
+}
+
+TEST_F(vdso, gettimeofday_and_time)
+{
+	long (*gettimeofday)(struct __kernel_old_timeval *tv, void *tz) =
+		vdso_function(GETTIMEOFDAY);
+	__kernel_old_time_t (*time)(__kernel_old_time_t *t) = vdso_function(TIME);
+	struct __kernel_old_timeval tv;
+	__kernel_old_time_t before;
+
+	if (!gettimeofday || !time)
+		SKIP(return, "the vDSO lacks gettimeofday() or time()");
+	ASSERT_EQ(0, forbid_clock_syscalls());
+
+	before = VDSO_CALL(time, 1, NULL);
+	ASSERT_EQ(0, VDSO_CALL(gettimeofday, 2, &tv, NULL));
+	EXPECT_LE(before, tv.tv_sec);
+	/* time() is coarse: it may lag behind by up to one tick. */
+	EXPECT_LE(tv.tv_sec, VDSO_CALL(time, 1, NULL) + 1);
+}
+
+/* Without this control, surviving the filter would prove nothing. */
+TEST(filter_kills)
+{
+	unsigned int i;
+	int status;
+	pid_t pid;
+
+	if (!AUDIT_ARCH_NATIVE)
+		SKIP(return, "the test doesn't know this architecture");
+
+	for (i = 0; i < ARRAY_SIZE(clock_syscalls); i++) {
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			if (forbid_clock_syscalls())
+				_exit(1);
+			syscall(clock_syscalls[i], 0, 0);
+			_exit(0);
+		}
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS)
+			TH_LOG("system call %u", clock_syscalls[i]);
+	}
+}
+
+TEST_HARNESS_MAIN
