@@ -229,6 +229,8 @@ fn plain_make(context: &Context, dir: &Path, build_dir: &Path) -> Command {
     make.env("KBUILD_BUILD_HOST", "timens");
     make.env("KBUILD_BUILD_VERSION", "1");
     make.env("KBUILD_BUILD_TIMESTAMP", "1970-01-01");
+    // The tree has commits of its own; the version stays Linux's.
+    make.env("LOCALVERSION", "");
     make
 }
 

@@ -56,7 +56,10 @@ use kernel::{
         NsCommon,
         ProcNsOperations, //
     },
-    nsproxy::NewNsProxy,
+    nsproxy::{
+        NewNsProxy,
+        NsProxy, //
+    },
     prelude::*,
     seq_file::SeqFile,
     sync::{
@@ -279,8 +282,8 @@ pub unsafe extern "C" fn timens_on_fork(
 ///
 /// # Safety
 ///
-/// `ns` must be valid. `tsk` must be the current task, or one that doesn't run yet, and keep its
-/// address space. May sleep.
+/// `ns` must be valid. `tsk` must be the current task, keep its address space, and still be in the
+/// namespace that it comes from. May sleep.
 #[export]
 pub unsafe extern "C" fn timens_commit(
     tsk: *mut bindings::task_struct,
@@ -288,7 +291,10 @@ pub unsafe extern "C" fn timens_commit(
 ) {
     // SAFETY: As the caller guarantees.
     let (ns, mm) = unsafe { (time_ns(ns), mm(tsk)) };
-    ns.join(mm);
+    // SAFETY: As the caller guarantees, this is the current task; it has namespaces, as it has not
+    // exited, and they stay the same until it has moved.
+    let nsproxy = unsafe { NsProxy::from_raw((*tsk).nsproxy) };
+    ns.join(nsproxy.time_ns(), mm);
 }
 
 /// Returns the page with the offsets of the current task's namespace, or null if it has none: see

@@ -5,6 +5,8 @@
 //! C headers: [`include/vdso/datapage.h`](srctree/include/vdso/datapage.h) and
 //! [`include/linux/vdso_datastore.h`](srctree/include/linux/vdso_datastore.h).
 
+#[cfg(not(CONFIG_TIME_NS_OFFSET_PAGE))]
+use crate::mm::virt::SpecialMapping;
 use crate::{
     alloc::{
         flags::__GFP_ZERO,
@@ -12,17 +14,33 @@ use crate::{
         Flags, //
     },
     bindings,
-    mm::virt::SpecialMapping,
+    mm::MmWithUser,
     page::Page,
     prelude::*,
     time::timespec::Timespec64, //
 };
 
-/// Returns the special mapping of the vDSO's data pages, `[vvar]`.
-#[inline]
-pub fn vvar_mapping() -> &'static SpecialMapping {
-    // SAFETY: `vdso_vvar_mapping` is a static.
-    unsafe { SpecialMapping::from_raw(&raw const bindings::vdso_vvar_mapping) }
+/// Has a task that changes its time namespace fault in the [`TimensPage`] again.
+///
+/// `mm` is the task's address space, and nobody else uses it. Takes the mmap lock for reading. May
+/// sleep.
+pub fn zap_timens_page(mm: &MmWithUser) {
+    #[cfg(CONFIG_TIME_NS_OFFSET_PAGE)]
+    // SAFETY: `mm` is a valid address space with users.
+    unsafe {
+        bindings::vdso_zap_timens_page(mm.as_raw())
+    };
+
+    // All of the pages change their places.
+    #[cfg(not(CONFIG_TIME_NS_OFFSET_PAGE))]
+    {
+        // SAFETY: `vdso_vvar_mapping` is a static.
+        let vvar = unsafe { SpecialMapping::from_raw(&raw const bindings::vdso_vvar_mapping) };
+        let mmap = mm.mmap_read_lock();
+        for vma in mmap.vmas().filter(|vma| vma.is_special_mapping(vvar)) {
+            vma.zap_vma();
+        }
+    }
 }
 
 /// A page that is going to be a [`TimensPage`].
@@ -32,10 +50,10 @@ pub struct BlankTimensPage(Page);
 
 /// The page that tells the vDSO the clock offsets of a time namespace.
 ///
-/// It has the layout of the page with the clock data, `struct vdso_time_data`, and in the tasks of
-/// the namespace it is mapped in that one's place. Its sequence counts are odd and its clock modes
-/// are `VDSO_CLOCKMODE_TIMENS`, which leads the vDSO to the real data in the next page, and to the
-/// offsets in this one.
+/// It has the layout of the page with the clock data, `struct vdso_time_data`, where the offsets of
+/// the clocks lie where their times are in that one. In the tasks of the namespace it is mapped next
+/// to it with `CONFIG_TIME_NS_OFFSET_PAGE`, and in its place otherwise: the sequence counts are odd
+/// and the clock modes are `VDSO_CLOCKMODE_TIMENS`, which leads the vDSO to the real data.
 ///
 /// # Invariants
 ///

@@ -121,15 +121,15 @@ impl TimeNamespace {
         self.state.with(|state| state.offsets)
     }
 
-    /// Makes the offsets final, and readies the address space of the task that joins for them.
+    /// Makes the offsets final, and readies the address space of the task that joins from `old`.
     ///
     /// To be called for each task that joins, before it can read a clock. Can't fail. May sleep.
     ///
     /// Mirrors `timens_commit()`.
-    pub(crate) fn join(&self, mm: Option<&MmWithUser>) {
+    pub(crate) fn join(&self, old: &Self, mm: Option<&MmWithUser>) {
         self.state.freeze();
         if let Some(mm) = mm {
-            vdso::unmap(mm);
+            vdso::switch(mm, old, self);
         }
     }
 
@@ -182,7 +182,7 @@ pub(crate) mod tests {
     fn a_copy_has_the_offsets_and_is_open() -> Result {
         let old = new_namespace()?;
         set(&old, OFFSETS)?;
-        old.join(None);
+        old.join(&old, None);
 
         let copy = TimeNamespace::copy(NEW, UserNamespace::init(), &old)?;
         assert!(!core::ptr::eq(&*copy, &*old));
@@ -206,10 +206,10 @@ pub(crate) mod tests {
         let ns = new_namespace()?;
         set(&ns, OFFSETS)?;
         assert!(ns.state.get().is_none());
-        ns.join(None);
+        ns.join(&ns, None);
         assert_eq!(ns.state.get().map(|state| state.offsets), Some(OFFSETS));
         assert!(ns.state.write().is_err());
-        ns.join(None);
+        ns.join(&ns, None);
         assert_eq!(ns.offsets(), OFFSETS);
         Ok(())
     }
@@ -242,9 +242,9 @@ pub(crate) mod tests {
         // Offsets that are zero again need none.
         set(&ns, Offsets::ZERO)?;
         assert!(!page(&ns));
-        ns.join(None);
+        ns.join(&ns, None);
         assert!(ns.vdso_page().is_none());
-        copy.join(None);
+        copy.join(&copy, None);
         assert!(copy.vdso_page().is_some());
         Ok(())
     }

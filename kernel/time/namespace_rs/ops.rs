@@ -100,12 +100,13 @@ fn install(nsset: &mut NsSet<'_>, ns: &TimeNamespace) -> Result {
 ///
 /// Mirrors `timens_on_fork()`.
 pub(crate) fn on_fork(mut nsproxy: NewNsProxy<'_>, mm: Option<&MmWithUser>) {
-    let ns: &TimeNamespace = nsproxy.time_ns_for_children();
-    if ptr::eq(nsproxy.time_ns(), ns) {
+    let old: &TimeNamespace = nsproxy.time_ns();
+    let new: &TimeNamespace = nsproxy.time_ns_for_children();
+    if ptr::eq(old, new) {
         return;
     }
 
-    let ns = ARef::from(ns);
-    nsproxy.set_time_ns(ns);
-    nsproxy.time_ns::<TimeNamespace>().join(mm);
+    new.join(old, mm);
+    let new = ARef::from(new);
+    nsproxy.set_time_ns(new);
 }

@@ -208,7 +208,7 @@ mod tests {
     fn no_change_after_a_task_has_joined() -> Result {
         let ns = new_namespace()?;
         set_offsets(&ns, &[change(MONOTONIC, 10, 0)])?;
-        ns.join(None);
+        ns.join(&ns, None);
         let late = set_offsets(&ns, &[change(MONOTONIC, 11, 0)]);
         assert_eq!(late, Err(EACCES));
         // What isn't valid is said before that.

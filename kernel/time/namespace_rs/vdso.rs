@@ -4,14 +4,16 @@
 //!
 //! Mirrors `kernel/time/namespace_vdso.c`.
 
-use super::offsets::Offsets;
+use super::{
+    object::TimeNamespace,
+    offsets::Offsets, //
+};
 use kernel::{
     mm::MmWithUser,
     prelude::*, //
 };
 #[cfg(CONFIG_TIME_NS_VDSO)]
 use {
-    super::object::TimeNamespace,
     core::ptr,
     kernel::{
         mm::virt::VmaRef,
@@ -85,22 +87,20 @@ impl VdsoOffsets {
     }
 }
 
-/// Makes the vDSO of a task that changes its namespace fault in its data pages again.
+/// Makes the vDSO of a task that moves from namespace `old` to `new` see the offsets of `new`.
 ///
-/// Takes the mmap lock for reading. May sleep.
+/// Leaves the address space alone if the page is the same. May sleep.
 #[cfg(CONFIG_TIME_NS_VDSO)]
-pub(crate) fn unmap(mm: &MmWithUser) {
-    let mmap = mm.mmap_read_lock();
-    for vma in mmap.vmas() {
-        if vma.is_special_mapping(vdso::vvar_mapping()) {
-            vma.zap_vma();
-        }
+pub(crate) fn switch(mm: &MmWithUser, old: &TimeNamespace, new: &TimeNamespace) {
+    let page = |ns: &TimeNamespace| ns.vdso_page().map(TimensPage::as_ptr);
+    if page(old) != page(new) {
+        vdso::zap_timens_page(mm);
     }
 }
 
 /// There is no vDSO.
 #[cfg(not(CONFIG_TIME_NS_VDSO))]
-pub(crate) fn unmap(_mm: &MmWithUser) {}
+pub(crate) fn switch(_mm: &MmWithUser, _old: &TimeNamespace, _new: &TimeNamespace) {}
 
 /// Returns the page with the offsets of the current task's namespace, for a fault in `vma`.
 ///

@@ -18,37 +18,20 @@
  * TIMENS_JOIN_RACE_ROUNDS in the environment sets the number of rounds. The
  * chance to hit such a bug grows when other work keeps the CPUs busy.
  */
-#include <fcntl.h>
-#include <limits.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <time.h>
 
-#include "kselftest_harness.h"
+#include "timens_vdso.h"
 
 #define DEFAULT_ROUNDS	2000
 #define MAX_ROUNDS	10000000
 #define ROUND_SECONDS	30	/* a round that takes longer hangs */
 #define MAX_REPORTS	20	/* the other bad reads are only counted */
 #define SWEEP		64	/* different delays, so that every overlap occurs */
-#define NSEC_PER_SEC	1000000000LL
-#define DAY		(24 * 60 * 60)
 
 enum { CREATOR, JOINER, NR_TASKS };
 enum { AT_JOIN, AT_END, NR_READS };
 enum { VDSO, SYSCALL, NR_WAYS };
-
-/* The coarse clock first: all it needs is the page, it has no fallback. */
-static const struct { clockid_t id; const char *name; } clocks[] = {
-	{ CLOCK_MONOTONIC_COARSE,	"MONOTONIC_COARSE" },
-	{ CLOCK_MONOTONIC,		"MONOTONIC" },
-	{ CLOCK_BOOTTIME,		"BOOTTIME" },
-	{ CLOCK_MONOTONIC_RAW,		"MONOTONIC_RAW" },
-};
-
-#define NR_CLOCKS	ARRAY_SIZE(clocks)
 
 /* What the two tasks share */
 struct arena {
@@ -59,13 +42,10 @@ struct arena {
 	struct task {
 		unsigned int finished;	/* the last round */
 		bool alone;		/* began when the other had finished */
-		__s64 host[NR_CLOCKS];	/* before the join */
-		__s64 ns[NR_READS][NR_WAYS][NR_CLOCKS];
+		__s64 host[NR_SHIFTED];	/* before the join */
+		__s64 ns[NR_READS][NR_WAYS][NR_SHIFTED];
 	} task[NR_TASKS];
 };
-
-/* In seconds; write_offsets() adds half a second. */
-struct offsets { time_t monotonic, boottime; };
 
 static __s64 read_clock(clockid_t id, int way)
 {
@@ -81,8 +61,8 @@ static void read_host(struct task *task)
 {
 	unsigned int i;
 
-	for (i = 0; i < NR_CLOCKS; i++)
-		task->host[i] = read_clock(clocks[i].id, SYSCALL);
+	for (i = 0; i < NR_SHIFTED; i++)
+		task->host[i] = read_clock(shifted_clocks[i].id, SYSCALL);
 }
 
 static void read_all(struct task *task, int when)
@@ -90,8 +70,8 @@ static void read_all(struct task *task, int when)
 	unsigned int way, i;
 
 	for (way = 0; way < NR_WAYS; way++) {
-		for (i = 0; i < NR_CLOCKS; i++)
-			task->ns[when][way][i] = read_clock(clocks[i].id, way);
+		for (i = 0; i < NR_SHIFTED; i++)
+			task->ns[when][way][i] = read_clock(shifted_clocks[i].id, way);
 	}
 }
 
@@ -139,33 +119,14 @@ static int pin_to_cpu(int nth)
 	return sched_setaffinity(0, sizeof(set), &set);
 }
 
-static int write_offsets(int fd, const struct offsets *offsets)
-{
-	char buf[128];
-	int len = snprintf(buf, sizeof(buf),
-			   "monotonic %lld 500000000\nboottime %lld 500000000\n",
-			   (long long)offsets->monotonic,
-			   (long long)offsets->boottime);
-
-	/* The file takes writes at position 0 only, and they don't move it. */
-	return write(fd, buf, len) == len ? 0 : -1;
-}
-
 /* Rounds that follow each other differ by more than ROUND_SECONDS. */
-static struct offsets offsets_of_round(int days, unsigned int round)
+static struct time_offsets offsets_of_round(int days, unsigned int round)
 {
 	time_t seconds = days * DAY + round % 1000 * 100;
 
-	return (struct offsets) { seconds, seconds + DAY };
-}
-
-static bool supported(struct __test_metadata *_metadata)
-{
-	if (geteuid())
-		SKIP(return false, "a time namespace needs root");
-	if (access("/proc/self/ns/time", F_OK))
-		SKIP(return false, "the kernel has no time namespaces");
-	return true;
+	return (struct time_offsets) {
+		{ seconds, 500000000 }, { seconds + DAY, 500000000 }
+	};
 }
 
 FIXTURE(join_race) {
@@ -238,7 +199,7 @@ FIXTURE_SETUP(join_race)
 	cpu_set_t set;
 	char *end;
 
-	if (!supported(_metadata))
+	if (!timens_supported(_metadata))
 		return;
 	ASSERT_EQ(0, sched_getaffinity(0, sizeof(set), &set));
 	if (CPU_COUNT(&set) < NR_TASKS)
@@ -277,18 +238,17 @@ FIXTURE_TEARDOWN(join_race)
 }
 
 static void judge(struct __test_metadata *_metadata, FIXTURE_DATA(join_race) *self,
-		  int who, int when, const struct offsets *offsets)
+		  int who, int when, const struct time_offsets *offsets)
 {
 	const struct task *task = &self->arena->task[who];
 	const __s64 limit = ROUND_SECONDS * NSEC_PER_SEC;
 	unsigned int way, i;
 
 	for (way = 0; way < NR_WAYS; way++) {
-		for (i = 0; i < NR_CLOCKS; i++) {
-			time_t offset = clocks[i].id == CLOCK_BOOTTIME ?
-					offsets->boottime : offsets->monotonic;
+		for (i = 0; i < NR_SHIFTED; i++) {
+			__s64 offset = offset_of_clock(offsets, shifted_clocks[i].id);
 			__s64 since = task->ns[when][way][i] - task->host[i];
-			__s64 late = since - offset * NSEC_PER_SEC - NSEC_PER_SEC / 2;
+			__s64 late = since - offset;
 
 			self->reads++;
 			if (late >= 0 && late < limit)
@@ -303,7 +263,7 @@ static void judge(struct __test_metadata *_metadata, FIXTURE_DATA(join_race) *se
 				continue;
 			TH_LOG("%s's %s by %s %s is %lld ns, off by %lld ns",
 			       who == CREATOR ? "creator" : "joiner",
-			       clocks[i].name,
+			       shifted_clocks[i].name,
 			       way == VDSO ? "vDSO" : "system call",
 			       when == AT_JOIN ? "at the join" : "at the end",
 			       (long long)task->ns[when][way][i], (long long)late);
@@ -319,8 +279,8 @@ TEST_F_TIMEOUT(join_race, offsets_are_there, INT_MAX / 1000)
 	unsigned int round;
 
 	for (round = 1; round <= self->rounds; round++) {
-		struct offsets offsets = offsets_of_round(10, round);
-		struct offsets again = offsets_of_round(100, round);
+		struct time_offsets offsets = offsets_of_round(10, round);
+		struct time_offsets again = offsets_of_round(100, round);
 		__s64 start, taken;
 		int fd, status;
 		pid_t pid = -1;
@@ -401,11 +361,11 @@ TEST_F_TIMEOUT(join_race, offsets_are_there, INT_MAX / 1000)
 
 TEST(frozen_by_first_join)
 {
-	const struct offsets offsets = { DAY, DAY };
+	const struct time_offsets offsets = { { DAY, 0 }, { DAY, 0 } };
 	int offsets_fd, fd, by_fork, status;
 	pid_t pid;
 
-	if (!supported(_metadata))
+	if (!timens_supported(_metadata))
 		return;
 	offsets_fd = open("/proc/self/timens_offsets", O_WRONLY);
 	ASSERT_LE(0, offsets_fd);

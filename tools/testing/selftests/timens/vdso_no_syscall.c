@@ -14,29 +14,18 @@
  * than the clock of the initial namespace plus the offset, or much more, and
  * the nanoseconds are always normalised.
  */
-#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <linux/time_types.h>
-#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
-#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <time.h>
 
-#include "../vDSO/parse_vdso.h"
-#include "../vDSO/vdso_call.h"
-#include "../vDSO/vdso_config.h"
-#include "kselftest_harness.h"
+#include "timens_vdso.h"
 
 #define CLOCKSOURCE \
 	"/sys/devices/system/clocksource/clocksource0/current_clocksource"
-#define NSEC_PER_SEC	1000000000LL
-#define DAY		(24 * 60 * 60)
 
 /* A test can't take longer, so no clock can advance by more meanwhile. */
 #define MAX_SECONDS	120
@@ -51,20 +40,6 @@
 # define AUDIT_ARCH_NATIVE	AUDIT_ARCH_RISCV64
 #else
 # define AUDIT_ARCH_NATIVE	0
-#endif
-
-/* Indices into names[] of vdso_config.h */
-enum { GETTIMEOFDAY = 0, CLOCK_GETTIME = 1, TIME = 2 };
-
-/* The variants with 64-bit time, the only ones that every kernel has */
-#ifdef VDSO_32BIT
-enum { CLOCK_GETTIME64 = 5, CLOCK_GETRES64 = 7 };
-# define NR_GETTIME64	__NR_clock_gettime64
-# define NR_GETRES64	__NR_clock_getres_time64
-#else
-enum { CLOCK_GETTIME64 = CLOCK_GETTIME, CLOCK_GETRES64 = 3 };
-# define NR_GETTIME64	__NR_clock_gettime
-# define NR_GETRES64	__NR_clock_getres
 #endif
 
 /* Clocksources which the vDSO can read without the kernel's help */
@@ -139,39 +114,6 @@ static bool clocksource_in_vdso(char *name, size_t size)
 	return false;
 }
 
-static void *vdso_function(int index)
-{
-	return vdso_sym(versions[VDSO_VERSION], names[VDSO_NAMES][index]);
-}
-
-/* A failure and a value that isn't normalised count as -1: below every bound. */
-static __s64 to_ns(long ret, __s64 sec, __s64 nsec)
-{
-	if (ret || nsec < 0 || nsec >= NSEC_PER_SEC)
-		return -1;
-	return sec * NSEC_PER_SEC + nsec;
-}
-
-static __s64 read_time64(void *function, clockid_t id)
-{
-	long (*gettime64)(clockid_t id, struct __kernel_timespec *ts) = function;
-	struct __kernel_timespec ts = { .tv_nsec = -1 };
-	long ret = VDSO_CALL(gettime64, 2, id, &ts);
-
-	return to_ns(ret, ts.tv_sec, ts.tv_nsec);
-}
-
-#ifdef VDSO_32BIT
-static __s64 read_time32(void *function, clockid_t id)
-{
-	long (*gettime32)(clockid_t id, struct __kernel_old_timespec *ts) = function;
-	struct __kernel_old_timespec ts = { .tv_nsec = -1 };
-	long ret = VDSO_CALL(gettime32, 2, id, &ts);
-
-	return to_ns(ret, ts.tv_sec, ts.tv_nsec);
-}
-#endif
-
 FIXTURE(vdso) {
 	__s64 host[ARRAY_SIZE(clocks)];	/* before joining, in ns */
 	struct __kernel_timespec res;
@@ -179,33 +121,19 @@ FIXTURE(vdso) {
 
 FIXTURE_VARIANT(vdso) {
 	enum { STAY, FORK, SETNS } join;
-	struct { long sec, nsec; } monotonic, boottime;
+	struct time_offsets offsets;
 };
 
 FIXTURE_VARIANT_ADD(vdso, host) { STAY };
 FIXTURE_VARIANT_ADD(vdso, zero_offsets) { FORK };
 FIXTURE_VARIANT_ADD(vdso, ahead) {
-	FORK, { 10 * DAY, 500000000 }, { 20 * DAY, NSEC_PER_SEC - 1 }
+	FORK, { { 10 * DAY, 500000000 }, { 20 * DAY, NSEC_PER_SEC - 1 } }
 };
 
 /* Less than a second, so that it also fits a machine which just booted. */
 FIXTURE_VARIANT_ADD(vdso, behind) {
-	SETNS, { -1, 500000000 }, { -1, NSEC_PER_SEC - 1 }
+	SETNS, { { -1, 500000000 }, { -1, NSEC_PER_SEC - 1 } }
 };
-
-static __s64 offset_of_clock(const FIXTURE_VARIANT(vdso) *variant, clockid_t id)
-{
-	switch (id) {
-	case CLOCK_MONOTONIC:
-	case CLOCK_MONOTONIC_RAW:
-	case CLOCK_MONOTONIC_COARSE:
-		return to_ns(0, variant->monotonic.sec, variant->monotonic.nsec);
-	case CLOCK_BOOTTIME:
-		return to_ns(0, variant->boottime.sec, variant->boottime.nsec);
-	default:
-		return 0;
-	}
-}
 
 static void join_new_namespace(struct __test_metadata *_metadata,
 			       const FIXTURE_VARIANT(vdso) *variant)
@@ -215,20 +143,11 @@ static void join_new_namespace(struct __test_metadata *_metadata,
 	pid_t pid;
 
 	ASSERT_EQ(0, stat("/proc/self/ns/time", &before));
-	ASSERT_EQ(0, unshare(CLONE_NEWTIME));
-
-	fd = open("/proc/self/timens_offsets", O_WRONLY);
+	fd = create_timens(&variant->offsets);
 	ASSERT_LE(0, fd);
-	ASSERT_LT(0, dprintf(fd, "monotonic %ld %ld\nboottime %ld %ld\n",
-			     variant->monotonic.sec, variant->monotonic.nsec,
-			     variant->boottime.sec, variant->boottime.nsec));
-	close(fd);
 
 	if (variant->join == SETNS) {
-		fd = open("/proc/self/ns/time_for_children", O_RDONLY);
-		ASSERT_LE(0, fd);
 		ASSERT_EQ(0, setns(fd, CLONE_NEWTIME));
-		close(fd);
 	} else {
 		pid = fork();
 		ASSERT_LE(0, pid);
@@ -241,6 +160,7 @@ static void join_new_namespace(struct __test_metadata *_metadata,
 		}
 	}
 
+	close(fd);
 	ASSERT_EQ(0, stat("/proc/self/ns/time", &after));
 	ASSERT_NE(before.st_ino, after.st_ino);
 }
@@ -255,25 +175,17 @@ FIXTURE_SETUP(vdso)
 	if (!clocksource_in_vdso(clocksource, sizeof(clocksource)))
 		SKIP(return, "clocksource '%s' isn't known to work in the vDSO",
 		     clocksource);
-	if (!getauxval(AT_SYSINFO_EHDR))
-		SKIP(return, "the kernel maps no vDSO");
-	vdso_init_from_sysinfo_ehdr(getauxval(AT_SYSINFO_EHDR));
+	if (!vdso_found(_metadata))
+		return;
 
 	for (i = 0; i < ARRAY_SIZE(clocks); i++) {
-		struct __kernel_timespec ts;
-
-		ASSERT_EQ(0, syscall(NR_GETTIME64, clocks[i].id, &ts));
-		self->host[i] = to_ns(0, ts.tv_sec, ts.tv_nsec);
+		self->host[i] = read_syscall(clocks[i].id);
+		ASSERT_NE(BAD_READ, self->host[i]);
 	}
 	ASSERT_EQ(0, syscall(NR_GETRES64, CLOCK_MONOTONIC, &self->res));
 
-	if (variant->join == STAY)
-		return;
-	if (access("/proc/self/ns/time", F_OK))
-		SKIP(return, "the kernel has no time namespaces");
-	if (geteuid())
-		SKIP(return, "a time namespace needs root");
-	join_new_namespace(_metadata, variant);
+	if (variant->join != STAY && timens_supported(_metadata))
+		join_new_namespace(_metadata, variant);
 }
 
 FIXTURE_TEARDOWN(vdso)
@@ -291,7 +203,7 @@ static void read_clocks(struct __test_metadata *_metadata,
 	ASSERT_EQ(0, forbid_clock_syscalls());
 
 	for (i = 0; i < ARRAY_SIZE(clocks); i++) {
-		__s64 last = self->host[i] + offset_of_clock(variant, clocks[i].id);
+		__s64 last = self->host[i] + offset_of_clock(&variant->offsets, clocks[i].id);
 		__s64 limit = last + MAX_SECONDS * NSEC_PER_SEC;
 
 		for (n = 0; n < clocks[i].reads; n++) {
@@ -329,7 +241,7 @@ TEST_F_TIMEOUT(vdso, clock_gettime_time32, MAX_SECONDS)
 /* These know no offsets, but a namespace may give them other data pages. */
 TEST_F(vdso, clock_getres)
 {
-	long (*clock_getres)(clockid_t id, struct __kernel_timespec *res) =
+	int (*clock_getres)(clockid_t id, struct __kernel_timespec *res) =
 		vdso_function(CLOCK_GETRES64);
 	struct __kernel_timespec res;
 
@@ -344,7 +256,7 @@ TEST_F(vdso, clock_getres)
 
 TEST_F(vdso, gettimeofday_and_time)
 {
-	long (*gettimeofday)(struct __kernel_old_timeval *tv, void *tz) =
+	int (*gettimeofday)(struct __kernel_old_timeval *tv, void *tz) =
 		vdso_function(GETTIMEOFDAY);
 	__kernel_old_time_t (*time)(__kernel_old_time_t *t) = vdso_function(TIME);
 	struct __kernel_old_timeval tv;

@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Times clock reads of the stock and of our vDSO against each other, natively.
+//!
+//! Both built images are mapped into this process behind data pages that are filled here, as a
+//! task on the host and as one in a time namespace sees them, and timed in turns.
+
+mod data;
+mod image;
+mod mapping;
+mod plot;
+mod report;
+mod statistics;
+
+use crate::{
+    kbuild::{self, Kind},
+    steps::Step,
+    Context,
+};
+use anyhow::{bail, ensure, Context as _, Result};
+use clap::Args;
+use data::{Offsets, Rate, TimeData, Timestamp};
+use image::Image;
+use mapping::{cycles, yardstick, Answer, Call, Mapping, YARD};
+use nix::{
+    sched::{sched_getaffinity, sched_setaffinity, CpuSet},
+    unistd::Pid,
+};
+use report::{time_verdict, Cell, Row};
+use serde::Serialize;
+use statistics::{half, halves_differ, lowest, median};
+use std::{
+    fmt, fs,
+    hint::black_box,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+/// How often each image is mapped, each time elsewhere and called from another stack depth.
+///
+/// Odd, so that the even and the odd rounds both meet all of them.
+const LAYOUTS: u32 = 5;
+/// Timings of a round, which has one layout; their median is its result.
+///
+/// Timings are scaled by the yardstick, which errs to both sides and sometimes far: the lowest of
+/// single timings would be the luckiest error.
+const TIMINGS: u32 = 7;
+/// Calls of one burst, and bursts before a timing that let the caches and predictors settle.
+const BURST: u32 = 16;
+const WARM_UP: u32 = 12;
+/// TSC cycles of one timing: long against reading the TSC, short against a tick.
+const TIMING: u64 = 40_000;
+/// Timings with cold caches and TLB.
+const COLD_SAMPLES: u32 = 400;
+/// How often it is tried anew while the machine is noisy.
+const ATTEMPTS: u32 = 10;
+/// How often a timing is tried while the frequency of the core changes, and how much it may.
+const TRIES: u32 = 100;
+const SAME_FREQUENCY: f64 = 0.005;
+/// How much the lowest of the even and of the odd rounds may differ.
+///
+/// A sanity check: the code itself may run in one of two rhythms, of which the faster can be rare.
+/// What protects the verdict from chance is that either half of the rounds must give the same.
+const STEADY: f64 = 0.02;
+/// Where in the second the ticks of the timed reads are: neither they nor the offsets carry.
+const TICK: u64 = 100_000_000;
+const TIMED_OFFSETS: Offsets = Offsets {
+    monotonic: Timestamp {
+        sec: 1_000_000,
+        nsec: 300_000_000,
+    },
+    boottime: Timestamp {
+        sec: -2_000_000,
+        nsec: 500_000_000,
+    },
+};
+
+#[derive(Args)]
+pub struct Options {
+    /// Rounds of timing, at least 30.
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(30..))]
+    rounds: u32,
+    /// The images, where they are not to be those of the two kernels built here.
+    #[arg(long, hide = true, requires = "our_image")]
+    stock_image: Option<PathBuf>,
+    #[arg(long, hide = true, requires = "stock_image")]
+    our_image: Option<PathBuf>,
+    /// Where the results go, if not to out/results.
+    #[arg(long, hide = true)]
+    results: Option<PathBuf>,
+}
+
+/// What is read.
+#[derive(Clone, Copy)]
+pub enum Read {
+    Clock(usize),
+    TimeOfDay,
+    Time,
+    Resolution,
+}
+
+const READS: [(&str, Read); 10] = [
+    ("MONOTONIC", Read::Clock(data::MONOTONIC)),
+    ("MONOTONIC_RAW", Read::Clock(data::MONOTONIC_RAW)),
+    ("BOOTTIME", Read::Clock(data::BOOTTIME)),
+    ("REALTIME", Read::Clock(data::REALTIME)),
+    ("TAI", Read::Clock(data::TAI)),
+    ("MONOTONIC_COARSE", Read::Clock(data::MONOTONIC_COARSE)),
+    ("REALTIME_COARSE", Read::Clock(data::REALTIME_COARSE)),
+    ("gettimeofday()", Read::TimeOfDay),
+    ("time()", Read::Time),
+    ("clock_getres()", Read::Resolution),
+];
+
+/// Whose image, and where the task is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    StockHost,
+    StockNs,
+    OursHost,
+    OursNs,
+}
+
+impl Role {
+    const ALL: [Self; 4] = [Self::StockHost, Self::StockNs, Self::OursHost, Self::OursNs];
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::StockHost => "stock, host",
+            Self::StockNs => "stock, in a namespace",
+            Self::OursHost => "ours, host",
+            Self::OursNs => "ours, in a namespace",
+        }
+    }
+
+    fn in_namespace(self) -> bool {
+        matches!(self, Self::StockNs | Self::OursNs)
+    }
+
+    /// Fills the data pages as a task in this role sees them.
+    fn fill(self, mapping: &Mapping<'_>, data: &TimeData, offsets: &Offsets) {
+        match self {
+            // What is behind the real page stays a page of zeroes.
+            Self::StockHost | Self::OursHost => mapping.fill(0, data),
+            Self::StockNs => {
+                mapping.fill(0, &offsets.page());
+                mapping.fill(1, data);
+            }
+            Self::OursNs => {
+                mapping.fill(0, data);
+                mapping.fill(1, &offsets.page());
+            }
+        }
+    }
+}
+
+/// The machine does not measure the same twice, so that no verdict can be given.
+#[derive(Debug)]
+pub struct TooNoisy(String);
+
+impl fmt::Display for TooNoisy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "no verdict, the machine is too noisy: {}; try again when it is idle",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for TooNoisy {}
+
+/// Builds both kernels, times their images and gives the verdict.
+pub fn bench(context: &Context, options: &Options) -> Result<bool> {
+    const STEPS: usize = 5;
+    let (mut steps, paths) = match (&options.stock_image, &options.our_image) {
+        (Some(stock), Some(ours)) => (context.steps(STEPS)?, [stock.clone(), ours.clone()]),
+        _ => {
+            let mut steps = context.steps(2 * kbuild::BUILD_STEPS + STEPS)?;
+            // The stock build starts as a copy of ours.
+            for kind in [Kind::Rust, Kind::Stock] {
+                kbuild::build(context, &mut steps, kind)?;
+            }
+            let image = |kind| {
+                let dir = context.build_dir(kind);
+                dir.join("arch/x86/entry/vdso/vdso64/vdso64.so")
+            };
+            (steps, [image(Kind::Stock), image(Kind::Rust)])
+        }
+    };
+    let images = [Image::read(&paths[0])?, Image::read(&paths[1])?];
+    let bench = steps.run("map both vDSO images", |_| Bench::new(&images))?;
+    // First, because it survives a call that does not return.
+    let instructions = steps.run("count instructions", |_| bench.instructions())?;
+    steps.run("check what is read", |_| bench.check())?;
+    let hot = steps.run("time with warm caches", |step| {
+        bench.time_hot(step, options.rounds)
+    })?;
+    let cold = steps.run("time with cold caches and TLB", |step| {
+        bench.time_cold(step)
+    })?;
+    let rows = (0..READS.len())
+        .map(|read| Row {
+            name: READS[read].0,
+            cells: Role::ALL
+                .into_iter()
+                .map(|role| {
+                    let at = cell(read, role);
+                    let cell = Cell {
+                        lowest: lowest(&hot[at]),
+                        median: median(&hot[at]),
+                        cold: median(&cold[at]),
+                        instructions: instructions[at],
+                    };
+                    (role, cell)
+                })
+                .collect(),
+        })
+        .collect();
+    let report = report::Report::new(&bench, hot[0].len(), rows, &images);
+    let dir = options
+        .results
+        .clone()
+        .unwrap_or_else(|| context.out.join("results"));
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    report.save(&dir.join("bench-vdso.json"))?;
+    plot::draw(&dir.join("bench-vdso.svg"), &report.rows)?;
+    println!("\n{report}");
+    Ok(report.passed())
+}
+
+/// Samples, one list for each read in each role.
+type Samples = Vec<Vec<f64>>;
+
+fn cell(read: usize, role: Role) -> usize {
+    read * Role::ALL.len() + role as usize
+}
+
+fn no_samples() -> Samples {
+    vec![vec![]; READS.len() * Role::ALL.len()]
+}
+
+/// All roles, in the order of their turns, which differs from round to round and read to read.
+fn turns(round: u32, read: usize) -> impl Iterator<Item = Role> {
+    let first = round as usize + read;
+    (0..Role::ALL.len()).map(move |turn| Role::ALL[(first + turn) % Role::ALL.len()])
+}
+
+/// Runs `work` so much deeper in the stack.
+fn deeper<T>(levels: u32, work: &mut dyn FnMut() -> T) -> T {
+    let room = black_box([0u64; 17]);
+    let result = match levels.checked_sub(1) {
+        Some(levels) => deeper(levels, work),
+        None => work(),
+    };
+    black_box(&room);
+    result
+}
+
+/// The images, mapped for all roles.
+struct Bench<'a> {
+    cpu: usize,
+    cycles_per_second: f64,
+    rate: Rate,
+    answer: Box<Answer>,
+    /// For each layout, the roles.
+    mappings: Vec<Vec<Mapping<'a>>>,
+}
+
+impl<'a> Bench<'a> {
+    fn new(images: &'a [Image; 2]) -> Result<Self> {
+        let cpu = pin()?;
+        let cycles_per_second = cycles_per_second();
+        let layout = |layout: u32| {
+            // Any number of pages that does not repeat in the powers of two of the caches.
+            let shift = 13 * layout as usize;
+            let of = |image| Mapping::new(image, shift);
+            let [stock, ours] = images;
+            [stock, stock, ours, ours].into_iter().map(of).collect()
+        };
+        Ok(Self {
+            cpu,
+            cycles_per_second,
+            rate: Rate::new(cycles_per_second),
+            answer: Answer::new(),
+            mappings: (0..LAYOUTS).map(layout).collect::<Result<_>>()?,
+        })
+    }
+
+    /// The mapping for `role` with its data pages as after a tick just now.
+    fn ticked(&self, layout: u32, role: Role) -> &Mapping<'a> {
+        let mapping = &self.mappings[layout as usize][role as usize];
+        let data = TimeData::new(self.rate, cycles(), TICK);
+        role.fill(mapping, &data, &TIMED_OFFSETS);
+        mapping
+    }
+
+    /// Every read in every role gives the right value, offsets with and without carry.
+    fn check(&self) -> Result<()> {
+        let negative = |offset: Timestamp| Timestamp {
+            sec: -offset.sec,
+            nsec: 999_999_999,
+        };
+        let others = Offsets {
+            monotonic: negative(TIMED_OFFSETS.monotonic),
+            boottime: negative(TIMED_OFFSETS.boottime),
+        };
+        for (nsec, offsets) in [
+            (TICK, TIMED_OFFSETS),
+            (900_000_000, TIMED_OFFSETS),
+            (TICK, others),
+        ] {
+            for role in Role::ALL {
+                for (name, read) in READS {
+                    self.check_one(role, read, nsec, &offsets)
+                        .with_context(|| format!("{name} ({}) reads wrongly", role.title()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_one(&self, role: Role, read: Read, nsec: u64, offsets: &Offsets) -> Result<()> {
+        let mapping = &self.mappings[0][role as usize];
+        let data = TimeData::new(self.rate, cycles(), nsec);
+        role.fill(mapping, &data, offsets);
+        let call = mapping.call(read, &self.answer)?;
+        self.answer.clear();
+        let before = cycles();
+        let result = call.call();
+        let after = cycles();
+        let got = match read {
+            Read::Time => Timestamp {
+                sec: result as i64,
+                nsec: 0,
+            },
+            _ => self.answer.get(),
+        };
+        let offsets = role.in_namespace().then_some(offsets);
+        let expected = |id| [before, after].map(|at| data.expected(id, at, offsets));
+        let wanted = match read {
+            Read::Clock(id) => expected(id),
+            Read::TimeOfDay => expected(data::REALTIME).map(|time| Timestamp {
+                nsec: time.nsec / 1000,
+                ..time
+            }),
+            Read::Time => [data.second(); 2],
+            Read::Resolution => [data.resolution(); 2],
+        };
+        let failed = result as u32 != 0 && !matches!(read, Read::Time);
+        ensure!(!failed, "the call failed");
+        let [low, high] = wanted;
+        ensure!(
+            (low..=high).contains(&got),
+            "{got:?} is not within {low:?} and {high:?}"
+        );
+        Ok(())
+    }
+
+    fn instructions(&self) -> Result<Vec<u32>> {
+        let mut counts = vec![];
+        for (name, read) in READS {
+            for role in Role::ALL {
+                let mapping = self.ticked(0, role);
+                let count = mapping
+                    .count_instructions(mapping.call(read, &self.answer)?)
+                    .with_context(|| format!("{name} ({})", role.title()))?;
+                counts.push(count);
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Core cycles per call, round by round.
+    ///
+    /// Starts again while the machine is noisy.
+    fn time_hot(&self, step: &Step, rounds: u32) -> Result<Samples> {
+        let mut attempt = 1;
+        loop {
+            let mut samples = no_samples();
+            step.expect(rounds.into());
+            for round in 0..rounds {
+                self.hot_round(round, &mut samples)?;
+                step.progress(round.into(), &format!("attempt {attempt}"));
+            }
+            let Some(noise) = noise(&samples) else {
+                return Ok(samples);
+            };
+            if attempt == ATTEMPTS {
+                bail!(TooNoisy(format!(
+                    "{noise} in the last of {ATTEMPTS} attempts"
+                )));
+            }
+            attempt += 1;
+        }
+    }
+
+    fn hot_round(&self, round: u32, samples: &mut Samples) -> Result<()> {
+        let layout = round % LAYOUTS;
+        let mut timings = no_samples();
+        for turn in 0..TIMINGS {
+            for (at, (_, read)) in READS.into_iter().enumerate() {
+                for role in turns(round + turn, at) {
+                    let call = self.ticked(layout, role).call(read, &self.answer)?;
+                    timings[cell(at, role)].push(deeper(layout, &mut || core_cycles(call))?);
+                }
+            }
+        }
+        for (samples, timings) in samples.iter_mut().zip(timings) {
+            samples.push(median(&timings));
+        }
+        Ok(())
+    }
+
+    /// TSC cycles of single calls right after the caches and the TLB were emptied.
+    fn time_cold(&self, step: &Step) -> Result<Samples> {
+        let mut samples = no_samples();
+        step.expect(COLD_SAMPLES.into());
+        for round in 0..COLD_SAMPLES {
+            for (at, (_, read)) in READS.into_iter().enumerate() {
+                for role in turns(round, at) {
+                    let mapping = self.ticked(round % LAYOUTS, role);
+                    let call = mapping.call(read, &self.answer)?;
+                    mapping.cool()?;
+                    let empty = call.time(1, 0);
+                    samples[cell(at, role)].push(call.time(1, 1).saturating_sub(empty) as f64);
+                }
+            }
+            step.progress(round.into(), "");
+        }
+        Ok(samples)
+    }
+}
+
+/// The core cycles of a call, from a timing during which the core kept its frequency.
+fn core_cycles(call: Call<'_>) -> Result<f64> {
+    for _ in 0..TRIES {
+        let burst = call.time(WARM_UP, BURST) / u64::from(WARM_UP);
+        let bursts = (TIMING / burst).max(1) as u32;
+        let before = yardstick() as f64;
+        let taken = call.time(bursts, BURST) as f64;
+        let after = yardstick() as f64;
+        if (before - after).abs() <= SAME_FREQUENCY * before {
+            let core_cycles = taken * 2.0 * YARD as f64 / (before + after);
+            return Ok(core_cycles / f64::from(bursts * BURST));
+        }
+    }
+    bail!(TooNoisy(format!(
+        "the frequency of the core changed during {TRIES} timings in a row"
+    )))
+}
+
+/// What keeps the verdict from standing: the even and the odd rounds do not agree about it.
+fn noise(samples: &Samples) -> Option<String> {
+    for (at, (name, _)) in READS.into_iter().enumerate() {
+        // What stock costs in a namespace is told, but nothing is judged by it.
+        for role in [Role::StockHost, Role::OursHost, Role::OursNs] {
+            let difference = halves_differ(&samples[cell(at, role)]);
+            if difference > STEADY {
+                let percent = 100.0 * difference;
+                let title = role.title();
+                return Some(format!(
+                    "even and odd rounds differ by {percent:.1} % for {name} ({title})"
+                ));
+            }
+        }
+    }
+    let verdict = |first| time_verdict(|at, role| lowest(&half(&samples[cell(at, role)], first)));
+    let mut pairs = verdict(0).into_iter().zip(verdict(1));
+    let (even, _) = pairs.find(|(even, odd)| even.passed != odd.passed)?;
+    Some(format!(
+        "even and odd rounds do not give the same verdict on {}",
+        even.what
+    ))
+}
+
+/// Keeps this process on one CPU: the last, which has the fewest interrupts on most machines.
+fn pin() -> Result<usize> {
+    let allowed = sched_getaffinity(Pid::this()).context("cannot see the allowed CPUs")?;
+    let cpu = (0..CpuSet::count())
+        .rfind(|cpu| allowed.is_set(*cpu).unwrap_or(false))
+        .context("no CPU is allowed")?;
+    let mut one = CpuSet::new();
+    one.set(cpu)?;
+    sched_setaffinity(Pid::this(), &one).with_context(|| format!("cannot stay on CPU {cpu}"))?;
+    Ok(cpu)
+}
+
+/// The frequency of the TSC.
+fn cycles_per_second() -> f64 {
+    let (time, begin) = (Instant::now(), cycles());
+    std::thread::sleep(Duration::from_millis(100));
+    (cycles() - begin) as f64 / time.elapsed().as_secs_f64()
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The data pages that the vDSO reads, filled as the kernel fills them, and what it must read.
+
+const NSEC_PER_SEC: u64 = 1_000_000_000;
+
+/// `VDSO_BASES`: the clocks up to `CLOCK_TAI`.
+const BASES: usize = 12;
+const AUX_CLOCKS: usize = 8;
+/// `VDSO_CLOCKMODE_TSC` and `VDSO_CLOCKMODE_TIMENS`.
+const MODE_TSC: i32 = 1;
+const MODE_TIMENS: i32 = i32::MAX;
+
+pub const REALTIME: usize = 0;
+pub const MONOTONIC: usize = 1;
+pub const MONOTONIC_RAW: usize = 4;
+pub const REALTIME_COARSE: usize = 5;
+pub const MONOTONIC_COARSE: usize = 6;
+pub const BOOTTIME: usize = 7;
+const BOOTTIME_ALARM: usize = 9;
+pub const TAI: usize = 11;
+
+/// An odd resolution and times far in the future: a fallback to a system call would be seen.
+const RESOLUTION: u32 = 7;
+const FAR_FUTURE: u64 = 4_000_000_000;
+
+/// `struct vdso_timestamp` and, with the same layout, `struct timens_offset`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp {
+    pub sec: i64,
+    pub nsec: u64,
+}
+
+/// `struct vdso_clock`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Clock {
+    seq: u32,
+    mode: i32,
+    cycle_last: u64,
+    max_cycles: u64,
+    mask: u64,
+    mult: u32,
+    shift: u32,
+    base: [Timestamp; BASES],
+}
+
+/// `struct vdso_time_data`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct TimeData {
+    clocks: [Clock; 2],
+    aux_clocks: [Clock; AUX_CLOCKS],
+    tz_minuteswest: i32,
+    tz_dsttime: i32,
+    resolution: u32,
+    unused: u32,
+}
+
+/// How TSC cycles become nanoseconds.
+#[derive(Clone, Copy)]
+pub struct Rate {
+    mult: u32,
+}
+
+impl Rate {
+    /// What the kernel computes for TSCs of some GHz.
+    const SHIFT: u32 = 24;
+
+    pub fn new(cycles_per_second: f64) -> Self {
+        let mult = (NSEC_PER_SEC << Self::SHIFT) as f64 / cycles_per_second;
+        Self {
+            mult: mult.round() as u32,
+        }
+    }
+}
+
+/// The offsets of a time namespace.
+#[derive(Clone, Copy, Debug)]
+pub struct Offsets {
+    pub monotonic: Timestamp,
+    pub boottime: Timestamp,
+}
+
+impl Offsets {
+    fn by_clock(&self) -> [Timestamp; BASES] {
+        let mut offsets = [Timestamp::default(); BASES];
+        for clock in [MONOTONIC, MONOTONIC_RAW, MONOTONIC_COARSE] {
+            offsets[clock] = self.monotonic;
+        }
+        for clock in [BOOTTIME, BOOTTIME_ALARM] {
+            offsets[clock] = self.boottime;
+        }
+        offsets
+    }
+
+    /// The namespace's page, which the stock scheme maps in the place of the real one, and ours
+    /// next to it.
+    pub fn page(&self) -> TimeData {
+        let clock = Clock {
+            seq: 1,
+            mode: MODE_TIMENS,
+            base: self.by_clock(),
+            ..Clock::default()
+        };
+        TimeData {
+            clocks: [clock; 2],
+            aux_clocks: [clock; AUX_CLOCKS],
+            tz_minuteswest: 0,
+            tz_dsttime: 0,
+            resolution: 0,
+            unused: 0,
+        }
+    }
+}
+
+impl TimeData {
+    /// The real data page after a tick at `cycle_last`, `nsec` into a second.
+    pub fn new(rate: Rate, cycle_last: u64, nsec: u64) -> Self {
+        let mut clock = Clock {
+            seq: 2,
+            mode: MODE_TSC,
+            cycle_last,
+            // Room for the adjustments of NTP, as clocks_calc_max_nsecs() leaves it.
+            max_cycles: u64::MAX / (u64::from(rate.mult) + u64::from(rate.mult) * 11 / 100),
+            mask: u64::MAX,
+            mult: rate.mult,
+            shift: Rate::SHIFT,
+            ..Clock::default()
+        };
+        for (id, base) in clock.base.iter_mut().enumerate() {
+            let coarse = [REALTIME_COARSE, MONOTONIC_COARSE].contains(&id);
+            *base = Timestamp {
+                sec: (FAR_FUTURE + 1000 * id as u64) as i64,
+                // High-resolution clocks keep the fraction of a nanosecond.
+                nsec: nsec << if coarse { 0 } else { Rate::SHIFT },
+            };
+        }
+        Self {
+            clocks: [clock; 2],
+            aux_clocks: [Clock::default(); AUX_CLOCKS],
+            tz_minuteswest: 0,
+            tz_dsttime: 0,
+            resolution: RESOLUTION,
+            unused: 0,
+        }
+    }
+
+    /// What `time()` gives: the second of the last tick.
+    pub fn second(&self) -> Timestamp {
+        Timestamp {
+            nsec: 0,
+            ..self.clocks[0].base[REALTIME]
+        }
+    }
+
+    /// What `clock_getres()` gives.
+    pub fn resolution(&self) -> Timestamp {
+        Timestamp {
+            sec: 0,
+            nsec: self.resolution.into(),
+        }
+    }
+
+    /// What a clock reads at `cycles`.
+    pub fn expected(&self, id: usize, cycles: u64, offsets: Option<&Offsets>) -> Timestamp {
+        let clock = &self.clocks[0];
+        let base = clock.base[id];
+        let offset = offsets.map_or(Timestamp::default(), |offsets| offsets.by_clock()[id]);
+        let nsec = match id {
+            REALTIME_COARSE | MONOTONIC_COARSE => base.nsec,
+            _ => {
+                let delta = cycles - clock.cycle_last;
+                (delta * u64::from(clock.mult) + base.nsec) >> clock.shift
+            }
+        } + offset.nsec;
+        Timestamp {
+            sec: base.sec + offset.sec + (nsec / NSEC_PER_SEC) as i64,
+            nsec: nsec % NSEC_PER_SEC,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn has_the_layout_of_the_kernel() {
+        assert_eq!(size_of::<Clock>(), 232);
+        assert_eq!(std::mem::offset_of!(Clock, base), 40);
+        assert_eq!(size_of::<TimeData>(), 2336);
+    }
+
+    #[test]
+    fn adds_cycles_and_offsets_with_carry() {
+        let data = TimeData::new(Rate::new(2e9), 1000, 900_000_000);
+        let cycles = 1000 + 100_000_000;
+        let real = data.expected(REALTIME, cycles, None);
+        assert_eq!((real.sec, real.nsec), (4_000_000_000, 950_000_000));
+        let offsets = Offsets {
+            monotonic: Timestamp {
+                sec: -5,
+                nsec: 100_000_000,
+            },
+            boottime: Timestamp { sec: 7, nsec: 0 },
+        };
+        let of = |id| data.expected(id, cycles, Some(&offsets));
+        assert_eq!(of(REALTIME), real);
+        assert_eq!(
+            (of(MONOTONIC).sec, of(MONOTONIC).nsec),
+            (4_000_000_996, 50_000_000)
+        );
+        assert_eq!(
+            (of(MONOTONIC_COARSE).sec, of(MONOTONIC_COARSE).nsec),
+            (4_000_005_996, 0)
+        );
+        assert_eq!(of(BOOTTIME).sec, 4_000_007_007);
+    }
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is made of a list of samples. None of the lists may be empty.
+
+pub fn lowest(samples: &[f64]) -> f64 {
+    samples.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+pub fn median(samples: &[f64]) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() % 2 {
+        0 => (sorted[middle - 1] + sorted[middle]) / 2.0,
+        _ => sorted[middle],
+    }
+}
+
+/// Every other sample, from the first or the second on.
+pub fn half(samples: &[f64], first: usize) -> Vec<f64> {
+    samples.iter().skip(first).step_by(2).copied().collect()
+}
+
+/// By how much the lowest of the two halves differ, relative to the lowest of all.
+pub fn halves_differ(samples: &[f64]) -> f64 {
+    let [even, odd] = [0, 1].map(|first| lowest(&half(samples, first)));
+    (even - odd).abs() / lowest(samples)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_samples_up() {
+        assert_eq!(lowest(&[3.0, 1.0, 2.0]), 1.0);
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+    }
+
+    #[test]
+    fn compares_the_halves() {
+        assert_eq!(halves_differ(&[2.0, 2.0, 9.0, 3.0]), 0.0);
+        assert_eq!(halves_differ(&[2.0, 3.0, 5.0, 4.0]), 0.5);
+    }
+}
