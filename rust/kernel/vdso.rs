@@ -50,9 +50,9 @@ pub struct BlankTimensPage(Page);
 
 /// The page that tells the vDSO the clock offsets of a time namespace.
 ///
-/// It has the layout of the page with the clock data, `struct vdso_time_data`, where the offsets of
-/// the clocks lie where their times are in that one. In the tasks of the namespace it is mapped next
-/// to it with `CONFIG_TIME_NS_OFFSET_PAGE`, and in its place otherwise: the sequence counts are odd
+/// It has the layout of the page with the clock data, `struct vdso_time_data`: the offsets of the
+/// clocks lie where their times are in that one. In the tasks of the namespace it is mapped next to
+/// it with `CONFIG_TIME_NS_OFFSET_PAGE`, and in its place otherwise: the sequence counts are odd
 /// and the clock modes are `VDSO_CLOCKMODE_TIMENS`, which leads the vDSO to the real data.
 ///
 /// # Invariants
