@@ -20,9 +20,9 @@ OWN_BINDGEN=0.72.1
 ENV=$TOP/out/toolchain.env
 
 # Tools that need no version, and the Debian packages that bring them.
-TOOLS="make gcc git flex bison bc cpio rsync perl python3 xz kmod
+TOOLS="make gcc objcopy git flex bison bc cpio rsync perl python3 xz kmod
 	qemu-system-x86_64 unshare nsenter lsns flock"
-PACKAGES="make gcc gcc-multilib libc6-dev git flex bison bc cpio rsync perl python3 xz-utils kmod
+PACKAGES="make gcc binutils gcc-multilib libc6-dev git flex bison bc cpio rsync perl python3 xz-utils kmod
 	qemu-system-x86 util-linux libelf-dev libcap-dev ccache ca-certificates debian-archive-keyring"
 LLVM_TOOLS="clang ld.lld llvm-ar llvm-nm llvm-objcopy llvm-objdump llvm-readelf llvm-strip"
 
@@ -290,6 +290,7 @@ check_tools() {
 	done
 	is_static "$BUSYBOX" || lack "a static busybox"
 	echo 'int main(void) { return 0; }' | compiles -m32 -static || lack "gcc -m32 with a static 32-bit libc"
+	echo 'int main(void) { return 0; }' | compiles -mx32 -static || lack "gcc -mx32 with a static x32 libc"
 	echo '#include <gelf.h>
 int main(void) { return 0; }' | compiles -lelf || lack "libelf with its header"
 	echo '#include <sys/capability.h>

@@ -19,7 +19,7 @@ use crate::{
 };
 use anyhow::{bail, ensure, Context as _, Result};
 use clap::Args;
-use data::{Offsets, Rate, TimeData, Timestamp};
+use data::{Counter, Offsets, Rate, TimeData, Timestamp};
 use image::Image;
 use mapping::{cycles, yardstick, Answer, Call, Mapping, YARD};
 use nix::{
@@ -88,6 +88,9 @@ pub struct Options {
     /// Where the results go, if not to out/results.
     #[arg(long, hide = true)]
     results: Option<PathBuf>,
+    /// Only check what is read, with every counter.
+    #[arg(long, hide = true)]
+    check: bool,
 }
 
 /// What is read.
@@ -182,18 +185,18 @@ pub fn bench(context: &Context, options: &Options) -> Result<bool> {
             for kind in [Kind::Rust, Kind::Stock] {
                 kbuild::build(context, &mut steps, kind)?;
             }
-            let image = |kind| {
-                let dir = context.build_dir(kind);
-                dir.join("arch/x86/entry/vdso/vdso64/vdso64.so")
-            };
-            (steps, [image(Kind::Stock), image(Kind::Rust)])
+            (steps, built_images(context))
         }
     };
     let images = [Image::read(&paths[0])?, Image::read(&paths[1])?];
+    let cpu = pin()?;
     let bench = steps.run("map both vDSO images", |_| Bench::new(&images))?;
     // First, because it survives a call that does not return.
     let instructions = steps.run("count instructions", |_| bench.instructions())?;
     steps.run("check what is read", |_| bench.check())?;
+    if options.check {
+        return Ok(true);
+    }
     let hot = steps.run("time with warm caches", |step| {
         bench.time_hot(step, options.rounds)
     })?;
@@ -218,7 +221,7 @@ pub fn bench(context: &Context, options: &Options) -> Result<bool> {
                 .collect(),
         })
         .collect();
-    let report = report::Report::new(&bench, hot[0].len(), rows, &images);
+    let report = report::Report::new(cpu, &bench, hot[0].len(), rows, &images);
     let dir = options
         .results
         .clone()
@@ -228,6 +231,14 @@ pub fn bench(context: &Context, options: &Options) -> Result<bool> {
     plot::draw(&dir.join("bench-vdso.svg"), &report.rows)?;
     println!("\n{report}");
     Ok(report.passed())
+}
+
+/// The images of the stock and of our kernel.
+pub fn built_images(context: &Context) -> [PathBuf; 2] {
+    [Kind::Stock, Kind::Rust].map(|kind| {
+        let dir = context.build_dir(kind);
+        dir.join("arch/x86/entry/vdso/vdso64/vdso64.so")
+    })
 }
 
 /// Samples, one list for each read in each role.
@@ -260,7 +271,6 @@ fn deeper<T>(levels: u32, work: &mut dyn FnMut() -> T) -> T {
 
 /// The images, mapped for all roles.
 struct Bench<'a> {
-    cpu: usize,
     cycles_per_second: f64,
     rate: Rate,
     answer: Box<Answer>,
@@ -270,7 +280,6 @@ struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     fn new(images: &'a [Image; 2]) -> Result<Self> {
-        let cpu = pin()?;
         let cycles_per_second = cycles_per_second();
         let layout = |layout: u32| {
             // Any number of pages that does not repeat in the powers of two of the caches.
@@ -280,7 +289,6 @@ impl<'a> Bench<'a> {
             [stock, stock, ours, ours].into_iter().map(of).collect()
         };
         Ok(Self {
-            cpu,
             cycles_per_second,
             rate: Rate::new(cycles_per_second),
             answer: Answer::new(),
@@ -291,12 +299,13 @@ impl<'a> Bench<'a> {
     /// The mapping for `role` with its data pages as after a tick just now.
     fn ticked(&self, layout: u32, role: Role) -> &Mapping<'a> {
         let mapping = &self.mappings[layout as usize][role as usize];
-        let data = TimeData::new(self.rate, cycles(), TICK);
+        let data = TimeData::new(self.rate, Counter::Tsc, cycles(), TICK);
         role.fill(mapping, &data, &TIMED_OFFSETS);
         mapping
     }
 
-    /// Every read in every role gives the right value, offsets with and without carry.
+    /// Every read in every role with every counter gives the right value, offsets with and without
+    /// carry.
     fn check(&self) -> Result<()> {
         let negative = |offset: Timestamp| Timestamp {
             sec: -offset.sec,
@@ -311,20 +320,35 @@ impl<'a> Bench<'a> {
             (900_000_000, TIMED_OFFSETS),
             (TICK, others),
         ] {
-            for role in Role::ALL {
-                for (name, read) in READS {
-                    self.check_one(role, read, nsec, &offsets)
-                        .with_context(|| format!("{name} ({}) reads wrongly", role.title()))?;
+            for counter in Counter::ALL {
+                for role in Role::ALL {
+                    for (name, read) in READS {
+                        self.check_one(role, read, counter, nsec, &offsets)
+                            .with_context(|| {
+                                let role = role.title();
+                                format!("{name} ({role}, {counter:?}) reads wrongly")
+                            })?;
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    fn check_one(&self, role: Role, read: Read, nsec: u64, offsets: &Offsets) -> Result<()> {
+    fn check_one(
+        &self,
+        role: Role,
+        read: Read,
+        counter: Counter,
+        nsec: u64,
+        offsets: &Offsets,
+    ) -> Result<()> {
         let mapping = &self.mappings[0][role as usize];
-        let data = TimeData::new(self.rate, cycles(), nsec);
+        let data = TimeData::new(self.rate, counter, cycles(), nsec);
         role.fill(mapping, &data, offsets);
+        if let Some((page, words)) = counter.page() {
+            mapping.fill(page, &words);
+        }
         let call = mapping.call(read, &self.answer)?;
         self.answer.clear();
         let before = cycles();
@@ -338,7 +362,7 @@ impl<'a> Bench<'a> {
             _ => self.answer.get(),
         };
         let offsets = role.in_namespace().then_some(offsets);
-        let expected = |id| [before, after].map(|at| data.expected(id, at, offsets));
+        let expected = |id| [before, after].map(|at| data.expected(id, counter.at(at), offsets));
         let wanted = match read {
             Read::Clock(id) => expected(id),
             Read::TimeOfDay => expected(data::REALTIME).map(|time| Timestamp {

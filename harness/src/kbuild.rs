@@ -37,13 +37,17 @@ const FOREIGN_VARIABLES: [&str; 12] = [
     "LD_LIBRARY_PATH",
 ];
 
-/// Whose time namespaces a kernel has.
+/// Whose time namespaces a kernel has, and which vDSO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Kind {
     /// The kernel's own, in C.
     Stock,
-    /// Ours.
+    /// Ours, with the offset page.
     Rust,
+    /// Those in C, with the offset page.
+    StockOffsetPage,
+    /// Ours, with the vDSO as it was.
+    RustStockVdso,
 }
 
 impl Kind {
@@ -51,6 +55,28 @@ impl Kind {
         match self {
             Self::Stock => "stock",
             Self::Rust => "rust",
+            Self::StockOffsetPage => "stock-offset-page",
+            Self::RustStockVdso => "rust-stock-vdso",
+        }
+    }
+
+    /// The fragments under harness/configs that make up the configuration.
+    fn fragments(self) -> [&'static str; 3] {
+        match self {
+            Self::Stock => ["base", "stock", "stock-vdso"],
+            Self::Rust => ["base", "rust", "offset-page"],
+            Self::StockOffsetPage => ["base", "stock", "offset-page"],
+            Self::RustStockVdso => ["base", "rust", "stock-vdso"],
+        }
+    }
+
+    /// Whose build this one may start as a copy of: Kbuild then rebuilds only what the options
+    /// change.
+    fn sibling(self) -> Option<Self> {
+        match self {
+            Self::Rust => None,
+            Self::Stock | Self::RustStockVdso => Some(Self::Rust),
+            Self::StockOffsetPage => Some(Self::Stock),
         }
     }
 }
@@ -95,10 +121,13 @@ pub fn build(context: &Context, steps: &mut Steps, kind: Kind) -> Result<()> {
     Ok(())
 }
 
-/// A second kernel starts as a copy of ours: Kbuild then rebuilds only what the options change.
+/// Begins a kernel's first build as a copy of its sibling's, if there is one.
 fn copy_sibling(context: &Context, step: &Step, kind: Kind) -> Result<()> {
-    let (dir, sibling) = (context.build_dir(kind), context.build_dir(Kind::Rust));
-    if kind == Kind::Rust || dir.exists() || !sibling.join("vmlinux").exists() {
+    let dir = context.build_dir(kind);
+    let Some(sibling) = kind.sibling().map(|kind| context.build_dir(kind)) else {
+        return Ok(());
+    };
+    if dir.exists() || !sibling.join("vmlinux").exists() {
         return Ok(());
     }
     // Copied under another name, so that an interrupted copy is never taken for a whole one.
@@ -120,7 +149,7 @@ fn configure(context: &Context, step: &Step, kind: Kind) -> Result<()> {
     let dir = context.build_dir(kind);
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let mut fragments = String::new();
-    for name in ["base", kind.name()] {
+    for name in kind.fragments() {
         let path = context.top.join(format!("harness/configs/{name}.config"));
         fragments += &fs::read_to_string(&path)
             .with_context(|| format!("cannot read {}", path.display()))?;
@@ -203,7 +232,7 @@ pub fn selftests(context: &Context, step: &Step) -> Result<()> {
             .with_context(|| format!("cannot remove {}", installed.display()))?;
     }
     let mut make = plain_make(context, &context.tree.join("tools/testing/selftests"), &dir);
-    make.arg(format!("TARGETS={SELFTEST_TARGETS}"));
+    make.arg(format!("TARGETS={SELFTEST_TARGETS}")).arg("X32=1");
     step.command(make.args(["FORCE_TARGETS=1", "install"]), "selftests")?;
     Ok(())
 }

@@ -102,14 +102,13 @@ pub fn programs(
 ) -> Result<Vec<Check>> {
     let output = output.replace('\r', "");
     let runs: Vec<_> = list
-        .programs
-        .iter()
+        .programs()
         .map(|program| frames(&output, program.path))
         .collect();
     let texts: Vec<_> = runs.iter().flatten().map(|frame| frame.text).collect();
     let mut parsed = parse(context, &texts)?.into_iter();
     let mut checks = vec![];
-    for (program, frames) in list.programs.iter().zip(runs) {
+    for (program, frames) in list.programs().zip(runs) {
         let seconds = frames.iter().map(|frame| frame.seconds).sum();
         let mut tries: Vec<_> = frames
             .into_iter()
@@ -123,7 +122,7 @@ pub fn programs(
         let mut failed_before = tries.concat();
         failed_before.retain(|result| result.status == Status::Failed);
         checks.push(Check {
-            name: program.path.to_owned(),
+            name: format!("{}{}", program.path, list.note),
             column,
             seconds,
             results,

@@ -16,7 +16,9 @@ pub struct Program {
 /// The programs of one guest run.
 pub struct List {
     pub name: &'static str,
-    pub programs: &'static [Program],
+    /// What the results' names end with, to tell them from those of the plain run.
+    pub note: &'static str,
+    pub groups: &'static [&'static [Program]],
 }
 
 const fn program(path: &'static str, limit: u32) -> Program {
@@ -38,66 +40,107 @@ const fn unsteady(path: &'static str, limit: u32) -> Program {
     }
 }
 
+/// The kernel's own tests of time namespaces, and ours.
+const TIMENS: &[Program] = &[
+    program("timens/timens", 60),
+    program("timens/timerfd", 60),
+    program("timens/timer", 60),
+    program("timens/clock_nanosleep", 60),
+    program("timens/procfs", 60),
+    program("timens/exec", 60),
+    program("timens/futex", 60),
+    program("timens/vfork_exec", 60),
+    program("timens/gettime_perf", 120),
+    program("timens/vdso_no_syscall", 120),
+    program("timens/vdso_no_syscall_32", 120),
+    program("timens/vdso_no_syscall_x32", 120),
+    program("timens/vdso_offsets", 120),
+    program("timens/vdso_offsets_32", 120),
+    program("timens/vdso_offsets_x32", 120),
+    program("timens/vdso_switch", 180),
+    program("timens/vdso_switch_32", 180),
+    program("timens/vdso_switch_x32", 180),
+    program("timens/vdso_mappings", 120),
+    program("timens/vdso_mappings_32", 120),
+    program("timens/vdso_mappings_x32", 120),
+    program("timens/vdso_remote", 60),
+    program("timens/vdso_remote_32", 60),
+    program("timens/vdso_remote_x32", 60),
+];
+
+/// What else touches time namespaces.
+const OTHERS: &[Program] = &[
+    program("clone3/clone3", 60),
+    program("clone3/clone3_clear_sighand", 60),
+    program("clone3/clone3_set_tid", 60),
+    program("clone3/clone3_cap_checkpoint_restore", 60),
+    program("pidfd/pidfd_setns_test", 120),
+    program("namespaces/nsid_test", 120),
+    program("namespaces/file_handle_test", 120),
+    program("namespaces/init_ino_test", 60),
+    program("namespaces/listns_test", 120),
+    unsteady("namespaces/ns_active_ref_test", 120),
+    program("drivers/ntsync/ntsync", 120),
+];
+
 /// Everything that touches time namespaces.
 pub const SELFTESTS: List = List {
     name: "selftests",
-    programs: &[
+    note: "",
+    groups: &[TIMENS, OTHERS],
+};
+
+/// For the kernels that have the vDSO of the other implementation.
+pub const OTHER_VDSO: List = List {
+    name: "other-vdso",
+    note: ", other vDSO",
+    groups: &[TIMENS],
+};
+
+/// For a clock source that the vDSO can't read, so that it makes the system call.
+pub const NO_COUNTER: List = List {
+    name: "no-counter",
+    note: ", no counter",
+    groups: &[&[
         program("timens/timens", 60),
-        program("timens/timerfd", 60),
-        program("timens/timer", 60),
-        program("timens/clock_nanosleep", 60),
-        program("timens/procfs", 60),
-        program("timens/exec", 60),
-        program("timens/futex", 60),
-        program("timens/vfork_exec", 60),
-        program("timens/gettime_perf", 120),
-        program("timens/vdso_no_syscall", 120),
-        program("timens/vdso_no_syscall_32", 120),
         program("timens/vdso_offsets", 120),
         program("timens/vdso_offsets_32", 120),
+        program("timens/vdso_offsets_x32", 120),
         program("timens/vdso_switch", 180),
         program("timens/vdso_switch_32", 180),
-        program("timens/vdso_mappings", 120),
-        program("timens/vdso_mappings_32", 120),
-        program("timens/vdso_remote", 60),
-        program("timens/vdso_remote_32", 60),
-        program("clone3/clone3", 60),
-        program("clone3/clone3_clear_sighand", 60),
-        program("clone3/clone3_set_tid", 60),
-        program("clone3/clone3_cap_checkpoint_restore", 60),
-        program("pidfd/pidfd_setns_test", 120),
-        program("namespaces/nsid_test", 120),
-        program("namespaces/file_handle_test", 120),
-        program("namespaces/init_ino_test", 60),
-        program("namespaces/listns_test", 120),
-        unsteady("namespaces/ns_active_ref_test", 120),
-        program("drivers/ntsync/ntsync", 120),
-    ],
+        program("timens/vdso_switch_x32", 180),
+    ]],
 };
 
 /// The race to join a fresh namespace: needs a guest of its own on a busy host.
 pub const RACE: List = List {
     name: "race",
-    programs: &[program("timens/join_race", 1800)],
+    note: "",
+    groups: &[&[program("timens/join_race", 1800)]],
 };
 
 /// Nothing but the boot, in which KUnit runs.
 pub const KUNIT: List = List {
     name: "kunit",
-    programs: &[],
+    note: "",
+    groups: &[],
 };
 
-pub const LISTS: [&List; 3] = [&SELFTESTS, &RACE, &KUNIT];
+pub const LISTS: [&List; 5] = [&SELFTESTS, &OTHER_VDSO, &NO_COUNTER, &RACE, &KUNIT];
 
 pub fn all() -> impl Iterator<Item = &'static Program> {
-    LISTS.into_iter().flat_map(|list| list.programs)
+    LISTS.into_iter().flat_map(List::programs)
 }
 
 impl List {
+    pub fn programs(&self) -> impl Iterator<Item = &'static Program> {
+        self.groups.iter().copied().flatten()
+    }
+
     /// The form that the guest's `programs` job reads.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
-        for program in self.programs {
+        for program in self.programs() {
             let Program { path, limit, tries } = program;
             writeln!(text, "{path} {limit} {tries}").expect("a String grows");
         }

@@ -3,18 +3,19 @@
 //! `test`: every check, on both kernels, and the summary.
 
 use crate::{
+    bench_vdso,
     guest::{self, Guest},
     initramfs,
     kbuild::{self, Kind},
     ktap,
-    programs::{List, KUNIT, RACE, SELFTESTS},
+    programs::{List, KUNIT, NO_COUNTER, OTHER_VDSO, RACE, SELFTESTS},
     report::{Check, Column, Outcome, Report, Status},
     steps::{Step, Steps},
     Context,
 };
 use anyhow::{bail, Context as _, Result};
 use std::{
-    fs,
+    env, fs,
     process::Command,
     time::{Duration, Instant},
 };
@@ -28,9 +29,9 @@ pub const KUNIT_OFF: &str = "kunit.enable=0";
 /// How the names of our KUnit suites begin.
 const OUR_SUITES: &str = "time_namespace";
 
-/// The tree's round trip, its scripts, formatting, this crate; both kernels; the selftests; two
-/// archives; four guests.
-const STEPS: usize = 4 + 2 * kbuild::BUILD_STEPS + 1 + 2 + 4;
+/// The tree's round trip, its scripts, formatting, this crate; four kernels; the selftests; the
+/// images; four archives; eight guests.
+const STEPS: usize = 4 + 4 * kbuild::BUILD_STEPS + 2 + 4 + 8;
 
 /// Runs every check and prints the summary.
 pub fn test(context: &Context) -> Result<bool> {
@@ -46,17 +47,30 @@ pub fn test(context: &Context) -> Result<bool> {
         crate_tests(context, step)
     });
 
-    // Ours first: the stock kernel starts as a copy of it.
-    for kind in [Kind::Rust, Kind::Stock] {
+    // In an order in which each can start as a copy of its sibling.
+    for kind in [
+        Kind::Rust,
+        Kind::Stock,
+        Kind::RustStockVdso,
+        Kind::StockOffsetPage,
+    ] {
         session.build(kind);
     }
     session.check("build selftests", Column::Host, |step| {
         kbuild::selftests(context, step)?;
         Ok(passed())
     });
+    session.check("vDSO images, natively", Column::Host, |step| {
+        vdso_images(context, step)
+    });
     for kind in [Kind::Stock, Kind::Rust] {
         session.pack(kind);
         session.programs(kind, &SELFTESTS, &[KUNIT_OFF.into()], false);
+        session.programs(kind, &NO_COUNTER, &no_counter(), false);
+    }
+    for kind in [Kind::StockOffsetPage, Kind::RustStockVdso] {
+        session.pack(kind);
+        session.programs(kind, &OTHER_VDSO, &[KUNIT_OFF.into()], false);
     }
     session.kunit();
     session.programs(
@@ -81,6 +95,17 @@ pub fn race(context: &Context, kind: Kind, count: u32) -> Result<bool> {
     session.finish("race")
 }
 
+/// A clock source of QEMU's that can't be read in user space.
+fn no_counter() -> Vec<String> {
+    [
+        KUNIT_OFF,
+        "clocksource=acpi_pm",
+        "TIMENS_CLOCKSOURCE=acpi_pm",
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
 fn rounds(count: u32) -> String {
     format!("TIMENS_JOIN_RACE_ROUNDS={count}")
 }
@@ -95,8 +120,16 @@ fn failed(reason: String) -> Vec<Outcome> {
 
 fn column(kind: Kind) -> Column {
     match kind {
-        Kind::Stock => Column::Stock,
-        Kind::Rust => Column::Ours,
+        Kind::Stock | Kind::StockOffsetPage => Column::Stock,
+        Kind::Rust | Kind::RustStockVdso => Column::Ours,
+    }
+}
+
+/// What tells the kernels in one column apart.
+fn note(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Stock | Kind::Rust => "",
+        Kind::StockOffsetPage | Kind::RustStockVdso => OTHER_VDSO.note,
     }
 }
 
@@ -158,7 +191,7 @@ impl<'a> Session<'a> {
 
     fn build(&mut self, kind: Kind) {
         let context = self.context;
-        self.record("build", column(kind), |steps| {
+        self.record(&format!("build{}", note(kind)), column(kind), |steps| {
             kbuild::build(context, steps, kind)?;
             Ok(passed())
         });
@@ -166,7 +199,8 @@ impl<'a> Session<'a> {
 
     fn pack(&mut self, kind: Kind) {
         let context = self.context;
-        self.check("pack the guest", column(kind), |step| {
+        let name = format!("pack the guest{}", note(kind));
+        self.check(&name, column(kind), |step| {
             initramfs::pack(context, step, kind)?;
             Ok(passed())
         });
@@ -182,11 +216,11 @@ impl<'a> Session<'a> {
     ) -> Option<String> {
         let context = self.context;
         let name = format!("guest: {}", list.name);
-        let limit: u32 = list.programs.iter().map(|program| program.limit).sum();
+        let limit: u32 = list.programs().map(|program| program.limit).sum();
         let mut checks = vec![];
         let mut console = None;
         self.check(&name, column(kind), |step| {
-            step.expect(list.programs.len() as u64);
+            step.expect(list.programs().count() as u64);
             let guest = Guest {
                 name: format!("{}-{}", list.name, kind.name()),
                 kind,
@@ -261,6 +295,18 @@ fn plan_first(tap: &str) -> String {
     let (plan, rest): (Vec<_>, Vec<_>) = tap.lines().partition(|line| line.starts_with("1.."));
     let lines = [vec!["TAP version 13"], plan, rest].concat();
     lines.join("\n")
+}
+
+/// What the 64-bit images read with every counter, those included that no guest here has.
+///
+/// In a process of its own, which may crash.
+fn vdso_images(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
+    let [stock, ours] = bench_vdso::built_images(context);
+    let mut check = Command::new(env::current_exe()?);
+    check.args(["bench-vdso", "--check", "--stock-image"]);
+    check.arg(stock).arg("--our-image").arg(ours);
+    step.command(&mut check, "vdso-images")?;
+    Ok(passed())
 }
 
 /// What the series has in Rust, in the kernel's style, and this crate.

@@ -43,11 +43,6 @@ pub fn zap_timens_page(mm: &MmWithUser) {
     }
 }
 
-/// A page that is going to be a [`TimensPage`].
-///
-/// It can be allocated where that may fail or take long, and filled where neither is wanted.
-pub struct BlankTimensPage(Page);
-
 /// The page that tells the vDSO the clock offsets of a time namespace.
 ///
 /// It has the layout of the page with the clock data, `struct vdso_time_data`: the offsets of the
@@ -63,18 +58,18 @@ pub struct TimensPage(Page);
 
 static_assert!(size_of::<bindings::vdso_time_data>() <= bindings::PAGE_SIZE);
 
-impl BlankTimensPage {
-    /// Allocates a page.
-    pub fn new(flags: Flags) -> Result<Self, AllocError> {
-        Ok(Self(Page::alloc_page(flags | __GFP_ZERO)?))
-    }
-
-    /// Fills the page with the offsets of `CLOCK_MONOTONIC`, which are those of its raw and coarse
-    /// variants too, and `CLOCK_BOOTTIME`, which are those of its alarm variant.
-    pub fn fill(self, monotonic: Timespec64, boottime: Timespec64) -> TimensPage {
-        self.0.with_page_mapped(|page| {
+impl TimensPage {
+    /// Allocates a page with the offsets of `CLOCK_MONOTONIC`, which are those of its raw and
+    /// coarse variants too, and `CLOCK_BOOTTIME`, which are those of its alarm variant.
+    pub fn new(
+        monotonic: Timespec64,
+        boottime: Timespec64,
+        flags: Flags,
+    ) -> Result<Self, AllocError> {
+        let page = Page::alloc_page(flags | __GFP_ZERO)?;
+        page.with_page_mapped(|page| {
             // SAFETY: The page is initialised (zeroed), large enough as asserted above, and
-            // aligned. Nobody else accesses it: `self` owns it, and has not shown it to anybody.
+            // aligned. Nobody else accesses it: it has not been shown to anybody.
             let data = unsafe { &mut *page.cast::<bindings::vdso_time_data>() };
             for clock in &mut data.clock_data {
                 fill_clock(clock, monotonic.into(), boottime.into());
@@ -85,8 +80,14 @@ impl BlankTimensPage {
                 }
             }
         });
-        // INVARIANT: Just filled, and `self` is gone.
-        TimensPage(self.0)
+        // INVARIANT: Just filled, and nothing here gives access to write.
+        Ok(Self(page))
+    }
+
+    /// Returns the page, for mapping it.
+    #[inline]
+    pub fn as_ptr(&self) -> *mut bindings::page {
+        self.0.as_ptr()
     }
 }
 
@@ -112,13 +113,5 @@ impl From<Timespec64> for bindings::timens_offset {
             sec: offset.sec(),
             nsec: offset.nsec() as u64,
         }
-    }
-}
-
-impl TimensPage {
-    /// Returns the page, for mapping it.
-    #[inline]
-    pub fn as_ptr(&self) -> *mut bindings::page {
-        self.0.as_ptr()
     }
 }

@@ -7,8 +7,7 @@ const NSEC_PER_SEC: u64 = 1_000_000_000;
 /// `VDSO_BASES`: the clocks up to `CLOCK_TAI`.
 const BASES: usize = 12;
 const AUX_CLOCKS: usize = 8;
-/// `VDSO_CLOCKMODE_TSC` and `VDSO_CLOCKMODE_TIMENS`.
-const MODE_TSC: i32 = 1;
+/// `VDSO_CLOCKMODE_TIMENS`.
 const MODE_TIMENS: i32 = i32::MAX;
 
 pub const REALTIME: usize = 0;
@@ -76,6 +75,54 @@ impl Rate {
     }
 }
 
+/// What counts the time, and how the vDSO reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// The TSC itself.
+    Tsc,
+    /// The TSC through KVM's page.
+    Pvclock,
+    /// The TSC through Hyper-V's page.
+    Hvclock,
+}
+
+impl Counter {
+    pub const ALL: [Self; 3] = [Self::Tsc, Self::Pvclock, Self::Hvclock];
+
+    /// What a hypervisor's counter is ahead of the TSC: enough to tell them apart.
+    const AHEAD: u64 = 1 << 50;
+
+    /// `enum vdso_clock_mode`.
+    fn mode(self) -> i32 {
+        match self {
+            Self::Tsc => 1,
+            Self::Pvclock => 2,
+            Self::Hvclock => 3,
+        }
+    }
+
+    /// What it counts when the TSC is at `cycles`.
+    pub fn at(self, cycles: u64) -> u64 {
+        match self {
+            Self::Tsc => cycles,
+            Self::Pvclock => cycles + Self::AHEAD,
+            // The scale is a little less than 1.
+            Self::Hvclock => cycles + Self::AHEAD - 1,
+        }
+    }
+
+    /// The page of the hypervisor, as 64-bit words, and which of the data pages it is.
+    pub fn page(self) -> Option<(usize, [u64; 4])> {
+        match self {
+            Self::Tsc => None,
+            // `struct pvclock_vcpu_time_info`: version, TSC, time, 2^31 / 2^32 shifted by 1, stable.
+            Self::Pvclock => Some((4, [2, 0, Self::AHEAD, 1 << 31 | 1 << 32 | 1 << 40])),
+            // `struct ms_hyperv_tsc_page`: sequence, scale in 1 / 2^64, offset.
+            Self::Hvclock => Some((5, [1, u64::MAX, Self::AHEAD, 0])),
+        }
+    }
+}
+
 /// The offsets of a time namespace.
 #[derive(Clone, Copy, Debug)]
 pub struct Offsets {
@@ -116,12 +163,12 @@ impl Offsets {
 }
 
 impl TimeData {
-    /// The real data page after a tick at `cycle_last`, `nsec` into a second.
-    pub fn new(rate: Rate, cycle_last: u64, nsec: u64) -> Self {
+    /// The real data page after a tick when the TSC was at `cycles`, `nsec` into a second.
+    pub fn new(rate: Rate, counter: Counter, cycles: u64, nsec: u64) -> Self {
         let mut clock = Clock {
             seq: 2,
-            mode: MODE_TSC,
-            cycle_last,
+            mode: counter.mode(),
+            cycle_last: counter.at(cycles),
             // Room for the adjustments of NTP, as clocks_calc_max_nsecs() leaves it.
             max_cycles: u64::MAX / (u64::from(rate.mult) + u64::from(rate.mult) * 11 / 100),
             mask: u64::MAX,
@@ -163,7 +210,7 @@ impl TimeData {
         }
     }
 
-    /// What a clock reads at `cycles`.
+    /// What a clock reads when the counter is at `cycles`.
     pub fn expected(&self, id: usize, cycles: u64, offsets: Option<&Offsets>) -> Timestamp {
         let clock = &self.clocks[0];
         let base = clock.base[id];
@@ -195,7 +242,7 @@ mod tests {
 
     #[test]
     fn adds_cycles_and_offsets_with_carry() {
-        let data = TimeData::new(Rate::new(2e9), 1000, 900_000_000);
+        let data = TimeData::new(Rate::new(2e9), Counter::Tsc, 1000, 900_000_000);
         let cycles = 1000 + 100_000_000;
         let real = data.expected(REALTIME, cycles, None);
         assert_eq!((real.sec, real.nsec), (4_000_000_000, 950_000_000));

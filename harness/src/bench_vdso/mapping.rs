@@ -5,7 +5,7 @@
 //! All `unsafe` of the benchmark is here.
 
 use super::{
-    data::{TimeData, Timestamp, MONOTONIC},
+    data::{Timestamp, MONOTONIC},
     image::Image,
     Read,
 };
@@ -208,14 +208,14 @@ impl<'a> Mapping<'a> {
     }
 
     /// Fills a data page.
-    pub fn fill(&self, page: usize, contents: &TimeData) {
-        const { assert!(size_of::<TimeData>() <= PAGE) };
+    pub fn fill<T: Copy>(&self, page: usize, contents: &T) {
+        const { assert!(size_of::<T>() <= PAGE) };
         assert!(page < DATA_PAGES);
         // SAFETY: the page is writable, aligned and large enough, and nothing reads it meanwhile.
         // Volatile, because only foreign code will read it.
         unsafe {
             let page = self.data.byte_add(page * PAGE);
-            page.cast::<TimeData>().write_volatile(*contents);
+            page.cast::<T>().write_volatile(*contents);
         }
     }
 

@@ -6,7 +6,6 @@ use super::{
     offsets::Offsets,
     vdso::{
         self,
-        BlankPage,
         VdsoOffsets, //
     },
 };
@@ -65,19 +64,15 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Offsets of zero.
-    const ZERO: Self = Self {
-        offsets: Offsets::ZERO,
-        vdso: VdsoOffsets::ZERO,
-    };
-
     /// The given offsets.
-    pub(crate) fn new(offsets: Offsets, blank: BlankPage) -> Self {
+    ///
+    /// Fails with `ENOMEM`, unless they are zero. May sleep.
+    pub(crate) fn new(offsets: Offsets) -> Result<Self> {
         // INVARIANT: Both are made from the same.
-        Self {
+        Ok(Self {
             offsets,
-            vdso: VdsoOffsets::new(&offsets, blank),
-        }
+            vdso: VdsoOffsets::new(&offsets)?,
+        })
     }
 }
 
@@ -99,10 +94,7 @@ impl TimeNamespace {
         }
 
         let ucount = Ucount::charge(user_ns, Kuid::current_euid()).ok_or(ENOSPC)?;
-        let state = match old.offsets() {
-            Offsets::ZERO => State::ZERO,
-            offsets => State::new(offsets, BlankPage::new()?),
-        };
+        let state = State::new(old.offsets())?;
         ns_common::create(
             try_pin_init!(Self {
                 user_ns: user_ns.into(),
@@ -166,7 +158,7 @@ pub(crate) mod tests {
     };
 
     fn set(ns: &TimeNamespace, offsets: Offsets) -> Result {
-        *ns.state.write().map_err(|_| EACCES)? = State::new(offsets, BlankPage::new()?);
+        *ns.state.write().map_err(|_| EACCES)? = State::new(offsets)?;
         Ok(())
     }
 

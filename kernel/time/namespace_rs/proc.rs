@@ -14,8 +14,7 @@ use super::{
         Clock,
         Offsets, //
     },
-    ops::TimeForChildrenOps,
-    vdso::BlankPage, //
+    ops::TimeForChildrenOps, //
 };
 use kernel::{
     fmt,
@@ -80,7 +79,7 @@ pub(crate) fn show(task: &Task, m: &SeqFile) {
 /// - `EINVAL` and `ERANGE` for the first of the `changes` that isn't right: `EINVAL` if there is no
 ///   such clock to shift, otherwise see [`offsets::check`];
 /// - `EACCES` if a task has joined the namespace;
-/// - `ENOMEM`.
+/// - `ENOMEM`, unless the offsets become zero.
 ///
 /// May sleep.
 ///
@@ -106,19 +105,13 @@ fn set_offsets(ns: &TimeNamespace, changes: &[ProcOffset]) -> Result {
         *offset = Some(offsets::check(change.sec, change.nsec, now)?);
     }
 
-    if ns.state.get().is_some() {
-        return Err(EACCES);
-    }
-    // Not under the lock: to allocate can take long, and tasks wait for the lock that join.
-    let blank = BlankPage::new()?;
-
     let mut state = ns.state.write().map_err(|_frozen| EACCES)?;
     let old = state.offsets;
     let new = Offsets {
         monotonic: monotonic.unwrap_or(old.monotonic),
         boottime: boottime.unwrap_or(old.boottime),
     };
-    *state = State::new(new, blank);
+    *state = State::new(new)?;
     Ok(())
 }
 

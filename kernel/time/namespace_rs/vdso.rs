@@ -20,30 +20,11 @@ use {
         task::CurrentTask,
         vdso::{
             self,
-            BlankTimensPage,
             TimensPage, //
         },
         warn_on, //
     },
 };
-
-/// A page for [`VdsoOffsets`], allocated before it is known what goes into it.
-pub(crate) struct BlankPage {
-    #[cfg(CONFIG_TIME_NS_VDSO)]
-    page: BlankTimensPage,
-}
-
-impl BlankPage {
-    /// Allocates a page, charged to the current task's memory cgroup.
-    ///
-    /// Fails with `ENOMEM`. May sleep.
-    pub(crate) fn new() -> Result<Self> {
-        Ok(Self {
-            #[cfg(CONFIG_TIME_NS_VDSO)]
-            page: BlankTimensPage::new(GFP_KERNEL_ACCOUNT)?,
-        })
-    }
-}
 
 /// The offsets as the vDSO sees them.
 ///
@@ -57,27 +38,25 @@ pub(crate) struct VdsoOffsets {
 }
 
 impl VdsoOffsets {
-    /// Shows offsets of zero.
-    pub(crate) const ZERO: Self = Self {
-        #[cfg(CONFIG_TIME_NS_VDSO)]
-        page: None,
-    };
-
-    /// Shows `offsets`.
+    /// Shows `offsets`. The page is charged to the current task's memory cgroup.
+    ///
+    /// Fails with `ENOMEM`, unless they are zero. May sleep.
     #[cfg(CONFIG_TIME_NS_VDSO)]
-    pub(crate) fn new(offsets: &Offsets, blank: BlankPage) -> Self {
-        if *offsets == Offsets::ZERO {
-            return Self::ZERO;
-        }
-        Self {
-            page: Some(blank.page.fill(offsets.monotonic, offsets.boottime)),
-        }
+    pub(crate) fn new(offsets: &Offsets) -> Result<Self> {
+        let page = match *offsets {
+            Offsets::ZERO => None,
+            Offsets {
+                monotonic,
+                boottime,
+            } => Some(TimensPage::new(monotonic, boottime, GFP_KERNEL_ACCOUNT)?),
+        };
+        Ok(Self { page })
     }
 
     /// There is no vDSO to show offsets to.
     #[cfg(not(CONFIG_TIME_NS_VDSO))]
-    pub(crate) fn new(_offsets: &Offsets, _blank: BlankPage) -> Self {
-        Self::ZERO
+    pub(crate) fn new(_offsets: &Offsets) -> Result<Self> {
+        Ok(Self {})
     }
 
     /// Returns the page to map in the tasks of the namespace, [`None`] if the host's pages serve.
