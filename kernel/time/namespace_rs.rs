@@ -125,12 +125,12 @@ static_assert!(offset_of!(TimeNamespace, ucount) == offset_of!(bindings::time_na
 static_assert!(size_of::<Option<Ucount<TimeNamespaces>>>() == POINTER);
 static_assert!(offset_of!(TimeNamespace, ns) == offset_of!(bindings::time_namespace, ns));
 static_assert!(size_of::<NsCommon<TimeNamespace>>() == size_of::<bindings::ns_common>());
-static_assert!(DATA + offset_of!(State, offsets) == offset_of!(bindings::time_namespace, offsets));
+static_assert!(DATA + State::OFFSETS_OFFSET == offset_of!(bindings::time_namespace, offsets));
 static_assert!(size_of::<Offsets>() == size_of::<bindings::timens_offsets>());
 static_assert!(offset_of!(Offsets, monotonic) == offset_of!(bindings::timens_offsets, monotonic));
 static_assert!(offset_of!(Offsets, boottime) == offset_of!(bindings::timens_offsets, boottime));
 #[cfg(CONFIG_TIME_NS_VDSO)]
-static_assert!(DATA + offset_of!(State, vdso) == offset_of!(bindings::time_namespace, vvar_page));
+static_assert!(DATA + State::VDSO_OFFSET == offset_of!(bindings::time_namespace, vvar_page));
 #[cfg(CONFIG_TIME_NS_VDSO)]
 static_assert!(size_of::<VdsoOffsets>() == POINTER);
 static_assert!(

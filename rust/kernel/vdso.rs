@@ -50,38 +50,47 @@ pub fn zap_timens_page(mm: &MmWithUser) {
 /// it with `CONFIG_TIME_NS_OFFSET_PAGE`, and in its place otherwise: the sequence counts are odd
 /// and the clock modes are `VDSO_CLOCKMODE_TIMENS`, which leads the vDSO to the real data.
 ///
+/// It is mapped for reading only, and should not be written to from then on: tasks would see their
+/// clocks jump.
+///
 /// # Invariants
 ///
-/// The page is filled, and isn't written to any more.
+/// The page is initialised, and only its owner accesses it in the kernel.
 #[repr(transparent)]
 pub struct TimensPage(Page);
 
 static_assert!(size_of::<bindings::vdso_time_data>() <= bindings::PAGE_SIZE);
 
 impl TimensPage {
-    /// Allocates a page with the offsets of `CLOCK_MONOTONIC`, which are those of its raw and
-    /// coarse variants too, and `CLOCK_BOOTTIME`, which are those of its alarm variant.
+    /// Allocates a page with the given offsets: see [`set`](Self::set).
     pub fn new(
         monotonic: Timespec64,
         boottime: Timespec64,
         flags: Flags,
     ) -> Result<Self, AllocError> {
-        let page = Page::alloc_page(flags | __GFP_ZERO)?;
-        page.with_page_mapped(|page| {
-            // SAFETY: The page is initialised (zeroed), large enough as asserted above, and
-            // aligned. Nobody else accesses it: it has not been shown to anybody.
+        // INVARIANT: The page is zeroed, and nobody else knows it.
+        let mut page = Self(Page::alloc_page(flags | __GFP_ZERO)?);
+        page.set(monotonic, boottime);
+        Ok(page)
+    }
+
+    /// Sets the offsets of `CLOCK_MONOTONIC`, which are those of its raw and coarse variants too,
+    /// and of `CLOCK_BOOTTIME`, which are those of its alarm variant.
+    pub fn set(&mut self, monotonic: Timespec64, boottime: Timespec64) {
+        self.0.with_page_mapped(|page| {
+            // SAFETY: By the type invariants the page is initialised, and nobody else accesses it:
+            // `self` is borrowed exclusively. It is large enough, as asserted above, and aligned.
             let data = unsafe { &mut *page.cast::<bindings::vdso_time_data>() };
             for clock in &mut data.clock_data {
-                fill_clock(clock, monotonic.into(), boottime.into());
+                set_clock(clock, monotonic.into(), boottime.into());
             }
-            if cfg!(CONFIG_POSIX_AUX_CLOCKS) {
+            // With a page for the offsets the readers of these clocks don't look at it.
+            if cfg!(CONFIG_POSIX_AUX_CLOCKS) && !cfg!(CONFIG_TIME_NS_OFFSET_PAGE) {
                 for clock in &mut data.aux_clock_data {
-                    fill_clock(clock, monotonic.into(), boottime.into());
+                    set_clock(clock, monotonic.into(), boottime.into());
                 }
             }
         });
-        // INVARIANT: Just filled, and nothing here gives access to write.
-        Ok(Self(page))
     }
 
     /// Returns the page, for mapping it.
@@ -91,13 +100,15 @@ impl TimensPage {
     }
 }
 
-fn fill_clock(
+fn set_clock(
     clock: &mut bindings::vdso_clock,
     monotonic: bindings::timens_offset,
     boottime: bindings::timens_offset,
 ) {
-    clock.seq = 1;
-    clock.clock_mode = bindings::vdso_clock_mode_VDSO_CLOCKMODE_TIMENS as i32;
+    if !cfg!(CONFIG_TIME_NS_OFFSET_PAGE) {
+        clock.seq = 1;
+        clock.clock_mode = bindings::vdso_clock_mode_VDSO_CLOCKMODE_TIMENS as i32;
+    }
     // SAFETY: Any bytes are valid for either field of the union.
     let offset = unsafe { &mut clock.__bindgen_anon_1.offset };
     offset[bindings::CLOCK_MONOTONIC as usize] = monotonic;

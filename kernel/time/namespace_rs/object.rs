@@ -9,6 +9,7 @@ use super::{
         VdsoOffsets, //
     },
 };
+use core::mem::offset_of;
 #[cfg(CONFIG_TIME_NS_VDSO)]
 use kernel::vdso::TimensPage;
 use kernel::{
@@ -59,20 +60,45 @@ pub(crate) struct TimeNamespace {
 /// Both are the same.
 #[repr(C)]
 pub(crate) struct State {
-    pub(crate) offsets: Offsets,
-    pub(crate) vdso: VdsoOffsets,
+    offsets: Offsets,
+    vdso: VdsoOffsets,
 }
 
 impl State {
-    /// The given offsets.
+    /// Where the offsets lie, in bytes.
+    pub(crate) const OFFSETS_OFFSET: usize = offset_of!(Self, offsets);
+
+    /// Where the pointer to the page for the vDSO lies, in bytes.
+    #[cfg(CONFIG_TIME_NS_VDSO)]
+    pub(crate) const VDSO_OFFSET: usize = offset_of!(Self, vdso);
+
+    /// Constructs the state of a namespace with the given offsets.
     ///
     /// Fails with `ENOMEM`, unless they are zero. May sleep.
-    pub(crate) fn new(offsets: Offsets) -> Result<Self> {
-        // INVARIANT: Both are made from the same.
-        Ok(Self {
-            offsets,
-            vdso: VdsoOffsets::new(&offsets)?,
-        })
+    fn new(offsets: Offsets) -> Result<Self> {
+        // INVARIANT: Both are zero.
+        let mut state = Self {
+            offsets: Offsets::ZERO,
+            vdso: VdsoOffsets::ZERO,
+        };
+        state.set(offsets)?;
+        Ok(state)
+    }
+
+    /// Returns the offsets.
+    pub(crate) fn offsets(&self) -> Offsets {
+        self.offsets
+    }
+
+    /// Changes the offsets.
+    ///
+    /// Fails with `ENOMEM` if there were none but zeroes before, and then changes nothing. May
+    /// sleep.
+    pub(crate) fn set(&mut self, offsets: Offsets) -> Result {
+        // INVARIANT: Both become the same, or stay.
+        self.vdso.set(&offsets)?;
+        self.offsets = offsets;
+        Ok(())
     }
 }
 
@@ -158,8 +184,7 @@ pub(crate) mod tests {
     };
 
     fn set(ns: &TimeNamespace, offsets: Offsets) -> Result {
-        *ns.state.write().map_err(|_| EACCES)? = State::new(offsets)?;
-        Ok(())
+        ns.state.write().map_err(|_| EACCES)?.set(offsets)
     }
 
     #[test]

@@ -4,6 +4,10 @@
 //!
 //! Nothing here depends on the state of the kernel.
 
+use core::{
+    iter::Rev,
+    slice, //
+};
 use kernel::{
     prelude::*,
     time::{
@@ -64,23 +68,93 @@ impl Offsets {
     ///
     /// Mirrors `do_timens_ktime_to_host()`.
     #[inline]
-    pub(crate) fn to_host(self, id: i32, time: i64) -> i64 {
+    pub(crate) fn to_host(&self, id: i32, time: i64) -> i64 {
         const BOOTTIME_ALARM: i32 = uapi::CLOCK_BOOTTIME_ALARM as i32;
 
         let offset = match id {
-            Monotonic::ID => self.monotonic,
-            BootTime::ID | BOOTTIME_ALARM => self.boottime,
+            Monotonic::ID => &self.monotonic,
+            BootTime::ID | BOOTTIME_ALARM => &self.boottime,
             _ => return time,
         }
         .to_ktime();
 
-        if time < offset {
-            0
-        } else {
-            // `time` isn't less than `offset`, so that only the upper end can be exceeded, where
-            // the C code finds the difference wrapped around and makes it `KTIME_MAX`.
-            time.saturating_sub(offset)
+        match time.overflowing_sub(offset) {
+            (host, false) => host.max(0),
+            // Far less than `offset`, which is positive then.
+            (_, true) if time < 0 => 0,
+            // Here the C code finds that the difference has wrapped around.
+            (_, true) => i64::MAX,
         }
+    }
+}
+
+/// The offsets as `/proc/PID/timens_offsets` shows them: a line for each clock.
+pub(crate) struct Text {
+    bytes: [u8; Self::LENGTH],
+    /// Where the text begins. It is written from its end to its beginning.
+    begin: usize,
+}
+
+impl Text {
+    /// Name, seconds with their sign and nanoseconds, each at its longest, and what is between them.
+    const LENGTH: usize = 2 * (10 + 1 + 20 + 1 + 20 + 1);
+
+    /// Returns the text.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(self.begin..).unwrap_or_default()
+    }
+}
+
+/// Puts `byte` before what has been written.
+#[inline]
+fn put(rest: &mut Rev<slice::IterMut<'_, u8>>, byte: u8) {
+    // There always is one: the text is no longer than the buffer.
+    if let Some(place) = rest.next() {
+        *place = byte;
+    }
+}
+
+/// Puts a number before what has been written, right-aligned in a column of that width, which it
+/// may exceed.
+fn put_number(rest: &mut Rev<slice::IterMut<'_, u8>>, number: i64, width: usize) {
+    let column = rest.len().saturating_sub(width);
+    let mut digits = number.unsigned_abs();
+    loop {
+        put(rest, b'0' + (digits % 10) as u8);
+        digits /= 10;
+        if digits == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        put(rest, b'-');
+    }
+    while rest.len() > column {
+        put(rest, b' ');
+    }
+}
+
+impl Offsets {
+    /// Returns what `/proc/PID/timens_offsets` shows.
+    ///
+    /// The same as `show_offset()` prints, by its `"%-10s %10lld %9ld\n"`.
+    pub(crate) fn to_text(self) -> Text {
+        let mut bytes = [0; Text::LENGTH];
+        let mut rest = bytes.iter_mut().rev();
+        for (name, offset) in [
+            (b"boottime   ", self.boottime),
+            (b"monotonic  ", self.monotonic),
+        ] {
+            put(&mut rest, b'\n');
+            put_number(&mut rest, offset.nsec() as i64, 9);
+            put(&mut rest, b' ');
+            put_number(&mut rest, offset.sec(), 10);
+            for byte in name.iter().rev() {
+                put(&mut rest, *byte);
+            }
+        }
+        let begin = rest.len();
+        Text { bytes, begin }
     }
 }
 
@@ -174,6 +248,37 @@ mod tests {
         assert_eq!(check(max, 500_000_000, now), Err(ERANGE));
         assert_eq!(check(KTIME_SEC_MAX, 0, now), Err(ERANGE));
         assert_eq!(check(-KTIME_SEC_MAX, 0, now), Err(ERANGE));
+    }
+
+    #[test]
+    fn text_has_a_line_for_each_clock() {
+        assert_eq!(
+            Offsets::ZERO.to_text().as_bytes(),
+            b"monotonic           0         0\nboottime            0         0\n"
+        );
+        let shifted = Offsets {
+            monotonic: ts(86400, 5),
+            boottime: ts(-604_800, 999_999_999),
+        };
+        assert_eq!(
+            shifted.to_text().as_bytes(),
+            b"monotonic       86400         5\nboottime      -604800 999999999\n"
+        );
+        // What doesn't fit into its column makes it wider.
+        let shifted = Offsets {
+            monotonic: ts(-KTIME_SEC_MAX, 1),
+            boottime: ts(12_345_678_901, 0),
+        };
+        assert_eq!(
+            shifted.to_text().as_bytes(),
+            b"monotonic  -9223372036         1\nboottime   12345678901         0\n"
+        );
+        let shifted = offsets(i64::MIN, 999_999_999);
+        assert_eq!(
+            shifted.to_text().as_bytes(),
+            b"monotonic  -9223372036854775808 999999999\n\
+              boottime   -9223372036854775808 999999999\n"
+        );
     }
 
     #[test]

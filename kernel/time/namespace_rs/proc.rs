@@ -5,10 +5,7 @@
 //! The file itself, and how what is written to it is parsed, is in `fs/proc/base.c`.
 
 use super::{
-    object::{
-        State,
-        TimeNamespace, //
-    },
+    object::TimeNamespace,
     offsets::{
         self,
         Clock,
@@ -17,14 +14,10 @@ use super::{
     ops::TimeForChildrenOps, //
 };
 use kernel::{
-    fmt,
     fs::LocalFile,
     ns_common::NsOperations,
     prelude::*,
-    seq_file::{
-        seq_print,
-        SeqFile, //
-    },
+    seq_file::SeqFile,
     task::Task,
     time::{
         BootTime,
@@ -45,19 +38,6 @@ pub(crate) struct ProcOffset {
     pub(crate) nsec: isize,
 }
 
-impl fmt::Display for Offsets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, offset) in [("monotonic", self.monotonic), ("boottime", self.boottime)] {
-            f.write_fmt(fmt!(
-                "{name:<10} {:>10} {:>9}\n",
-                offset.sec(),
-                offset.nsec()
-            ))?;
-        }
-        Ok(())
-    }
-}
-
 /// Prints the offsets, or nothing if `task` has exited.
 ///
 /// May sleep.
@@ -65,7 +45,7 @@ impl fmt::Display for Offsets {
 /// Mirrors `proc_timens_show_offsets()`.
 pub(crate) fn show(task: &Task, m: &SeqFile) {
     if let Some(ns) = TimeForChildrenOps::get(task) {
-        seq_print!(m, "{}", ns.offsets());
+        m.write(ns.offsets().to_text().as_bytes());
     }
 }
 
@@ -79,7 +59,7 @@ pub(crate) fn show(task: &Task, m: &SeqFile) {
 /// - `EINVAL` and `ERANGE` for the first of the `changes` that isn't right: `EINVAL` if there is no
 ///   such clock to shift, otherwise see [`offsets::check`];
 /// - `EACCES` if a task has joined the namespace;
-/// - `ENOMEM`, unless the offsets become zero.
+/// - `ENOMEM`, unless the offsets become zero, or haven't all been zero.
 ///
 /// May sleep.
 ///
@@ -106,26 +86,18 @@ fn set_offsets(ns: &TimeNamespace, changes: &[ProcOffset]) -> Result {
     }
 
     let mut state = ns.state.write().map_err(|_frozen| EACCES)?;
-    let old = state.offsets;
-    let new = Offsets {
+    let old = state.offsets();
+    state.set(Offsets {
         monotonic: monotonic.unwrap_or(old.monotonic),
         boottime: boottime.unwrap_or(old.boottime),
-    };
-    *state = State::new(new)?;
-    Ok(())
+    })
 }
 
 #[kunit_tests(time_namespace_proc)]
 mod tests {
     use super::*;
     use crate::object::tests::new_namespace;
-    use kernel::{
-        str::CString,
-        time::timespec::{
-            Timespec64,
-            KTIME_SEC_MAX, //
-        },
-    };
+    use kernel::time::timespec::KTIME_SEC_MAX;
 
     const BOOTTIME: i32 = 7;
     const MONOTONIC: i32 = 1;
@@ -133,32 +105,6 @@ mod tests {
 
     fn change(clockid: i32, sec: i64, nsec: isize) -> ProcOffset {
         ProcOffset { clockid, sec, nsec }
-    }
-
-    fn shown(monotonic: (i64, isize), boottime: (i64, isize)) -> Result<CString> {
-        let offsets = Offsets {
-            monotonic: Timespec64::new(monotonic.0, monotonic.1).ok_or(EINVAL)?,
-            boottime: Timespec64::new(boottime.0, boottime.1).ok_or(EINVAL)?,
-        };
-        CString::try_from_fmt(fmt!("{offsets}"))
-    }
-
-    #[test]
-    fn show_format() -> Result {
-        assert_eq!(
-            shown((0, 0), (0, 0))?.to_bytes(),
-            b"monotonic           0         0\nboottime            0         0\n"
-        );
-        assert_eq!(
-            shown((86400, 5), (-604_800, 999_999_999))?.to_bytes(),
-            b"monotonic       86400         5\nboottime      -604800 999999999\n"
-        );
-        // What doesn't fit into its column makes it wider.
-        assert_eq!(
-            shown((-9_223_372_036, 1), (12_345_678_901, 0))?.to_bytes(),
-            b"monotonic  -9223372036         1\nboottime   12345678901         0\n"
-        );
-        Ok(())
     }
 
     #[test]

@@ -38,25 +38,34 @@ pub(crate) struct VdsoOffsets {
 }
 
 impl VdsoOffsets {
-    /// Shows `offsets`. The page is charged to the current task's memory cgroup.
+    /// Shows offsets of zero.
+    pub(crate) const ZERO: Self = Self {
+        #[cfg(CONFIG_TIME_NS_VDSO)]
+        page: None,
+    };
+
+    /// Shows `offsets` instead of what was shown before.
     ///
-    /// Fails with `ENOMEM`, unless they are zero. May sleep.
+    /// Fails with `ENOMEM` if a page is needed and there is none yet, and then changes nothing. The
+    /// page is charged to the current task's memory cgroup. May sleep.
     #[cfg(CONFIG_TIME_NS_VDSO)]
-    pub(crate) fn new(offsets: &Offsets) -> Result<Self> {
-        let page = match *offsets {
-            Offsets::ZERO => None,
-            Offsets {
-                monotonic,
-                boottime,
-            } => Some(TimensPage::new(monotonic, boottime, GFP_KERNEL_ACCOUNT)?),
-        };
-        Ok(Self { page })
+    pub(crate) fn set(&mut self, offsets: &Offsets) -> Result {
+        let Offsets {
+            monotonic,
+            boottime,
+        } = *offsets;
+        match &mut self.page {
+            page if *offsets == Offsets::ZERO => *page = None,
+            Some(page) => page.set(monotonic, boottime),
+            page => *page = Some(TimensPage::new(monotonic, boottime, GFP_KERNEL_ACCOUNT)?),
+        }
+        Ok(())
     }
 
     /// There is no vDSO to show offsets to.
     #[cfg(not(CONFIG_TIME_NS_VDSO))]
-    pub(crate) fn new(_offsets: &Offsets) -> Result<Self> {
-        Ok(Self {})
+    pub(crate) fn set(&mut self, _offsets: &Offsets) -> Result {
+        Ok(())
     }
 
     /// Returns the page to map in the tasks of the namespace, [`None`] if the host's pages serve.

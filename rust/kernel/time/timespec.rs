@@ -109,12 +109,15 @@ impl Timespec64 {
     #[doc(alias = "timespec64_to_ktime")]
     #[inline]
     pub const fn to_ktime(self) -> i64 {
+        let ns = self
+            .sec
+            .wrapping_mul(NSEC_PER_SEC)
+            .wrapping_add(self.nsec as i64);
+
         if self.sec >= KTIME_SEC_MAX {
             i64::MAX
         } else {
-            self.sec
-                .wrapping_mul(NSEC_PER_SEC)
-                .wrapping_add(self.nsec as i64)
+            ns
         }
     }
 }

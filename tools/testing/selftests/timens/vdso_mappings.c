@@ -15,6 +15,13 @@
 
 #include "timens_switch.h"
 
+/* What maps the image that this program has */
+#if defined(__ILP32__) && defined(ARCH_MAP_VDSO_X32)
+# define ARCH_MAP_VDSO	ARCH_MAP_VDSO_X32
+#elif defined(ARCH_MAP_VDSO_64)
+# define ARCH_MAP_VDSO	ARCH_MAP_VDSO_64
+#endif
+
 #define MANY_VMAS	12000
 
 FIXTURE(vdso_mappings) {
@@ -262,7 +269,7 @@ TEST_F(vdso_mappings, protected)
 	}
 }
 
-#ifdef ARCH_MAP_VDSO_64
+#ifdef ARCH_MAP_VDSO
 /* As checkpoint/restore does, where the mapping [vvar] is gone already */
 static void map_new_vdso(struct __test_metadata *_metadata, FIXTURE_DATA(vdso_mappings) *self)
 {
@@ -279,7 +286,7 @@ static void map_new_vdso(struct __test_metadata *_metadata, FIXTURE_DATA(vdso_ma
 	ASSERT_EQ(0, munmap((void *)vdso.start, vdso.size));
 
 	ASSERT_EQ(0, munmap((void *)place, size));
-	if (syscall(__NR_arch_prctl, ARCH_MAP_VDSO_64, place) < 0)
+	if (syscall(__NR_arch_prctl, ARCH_MAP_VDSO, place) < 0)
 		SKIP(return, "the kernel maps no new vDSO: %s", strerror(errno));
 	ASSERT_EQ(1, find_mapping("[vdso]", &vdso));
 	vdso_init_from_sysinfo_ehdr(vdso.start);
@@ -306,7 +313,7 @@ TEST_F(vdso_mappings, unmapped)
 		stamp = stamp_by_syscall();
 		chain(_metadata, &self->switcher.last, &stamp, ns, "without [vvar]");
 	}
-#ifdef ARCH_MAP_VDSO_64
+#ifdef ARCH_MAP_VDSO
 	map_new_vdso(_metadata, self);
 #endif
 }
