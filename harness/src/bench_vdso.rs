@@ -94,7 +94,7 @@ pub struct Options {
 }
 
 /// What is read.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub enum Read {
     Clock(usize),
     TimeOfDay,
@@ -102,17 +102,58 @@ pub enum Read {
     Resolution,
 }
 
-const READS: [(&str, Read); 10] = [
-    ("MONOTONIC", Read::Clock(data::MONOTONIC)),
-    ("MONOTONIC_RAW", Read::Clock(data::MONOTONIC_RAW)),
-    ("BOOTTIME", Read::Clock(data::BOOTTIME)),
-    ("REALTIME", Read::Clock(data::REALTIME)),
-    ("TAI", Read::Clock(data::TAI)),
-    ("MONOTONIC_COARSE", Read::Clock(data::MONOTONIC_COARSE)),
-    ("REALTIME_COARSE", Read::Clock(data::REALTIME_COARSE)),
-    ("gettimeofday()", Read::TimeOfDay),
-    ("time()", Read::Time),
-    ("clock_getres()", Read::Resolution),
+/// Everything whose value is checked.
+const CHECKED: [Read; 10] = [
+    Read::Clock(data::MONOTONIC),
+    Read::Clock(data::MONOTONIC_RAW),
+    Read::Clock(data::BOOTTIME),
+    Read::Clock(data::REALTIME),
+    Read::Clock(data::TAI),
+    Read::Clock(data::MONOTONIC_COARSE),
+    Read::Clock(data::REALTIME_COARSE),
+    Read::TimeOfDay,
+    Read::Time,
+    Read::Resolution,
+];
+
+/// A read that is timed.
+struct Timed {
+    name: &'static str,
+    read: Read,
+    counter: Counter,
+}
+
+const fn timed(name: &'static str, read: Read) -> Timed {
+    Timed {
+        name,
+        read,
+        counter: Counter::Tsc,
+    }
+}
+
+const fn with(counter: Counter, timed: Timed) -> Timed {
+    Timed { counter, ..timed }
+}
+
+const READS: [Timed; 12] = [
+    timed("MONOTONIC", Read::Clock(data::MONOTONIC)),
+    timed("MONOTONIC_RAW", Read::Clock(data::MONOTONIC_RAW)),
+    timed("BOOTTIME", Read::Clock(data::BOOTTIME)),
+    timed("REALTIME", Read::Clock(data::REALTIME)),
+    timed("TAI", Read::Clock(data::TAI)),
+    timed("MONOTONIC_COARSE", Read::Clock(data::MONOTONIC_COARSE)),
+    timed("REALTIME_COARSE", Read::Clock(data::REALTIME_COARSE)),
+    timed("gettimeofday()", Read::TimeOfDay),
+    timed("time()", Read::Time),
+    timed("clock_getres()", Read::Resolution),
+    with(
+        Counter::Pvclock,
+        timed("MONOTONIC, KVM's clock", Read::Clock(data::MONOTONIC)),
+    ),
+    with(
+        Counter::Hvclock,
+        timed("MONOTONIC, Hyper-V's", Read::Clock(data::MONOTONIC)),
+    ),
 ];
 
 /// Whose image, and where the task is.
@@ -142,7 +183,7 @@ impl Role {
     }
 
     /// Fills the data pages as a task in this role sees them.
-    fn fill(self, mapping: &Mapping<'_>, data: &TimeData, offsets: &Offsets) {
+    fn fill(self, mapping: &Mapping<'_>, counter: Counter, data: &TimeData, offsets: &Offsets) {
         match self {
             // What is behind the real page stays a page of zeroes.
             Self::StockHost | Self::OursHost => mapping.fill(0, data),
@@ -154,6 +195,9 @@ impl Role {
                 mapping.fill(0, data);
                 mapping.fill(1, &offsets.page());
             }
+        }
+        if let Some((page, words)) = counter.page() {
+            mapping.fill(page, &words);
         }
     }
 }
@@ -205,7 +249,7 @@ pub fn bench(context: &Context, options: &Options) -> Result<bool> {
     })?;
     let rows = (0..READS.len())
         .map(|read| Row {
-            name: READS[read].0,
+            name: READS[read].name,
             cells: Role::ALL
                 .into_iter()
                 .map(|role| {
@@ -297,15 +341,15 @@ impl<'a> Bench<'a> {
     }
 
     /// The mapping for `role` with its data pages as after a tick just now.
-    fn ticked(&self, layout: u32, role: Role) -> &Mapping<'a> {
+    fn ticked(&self, layout: u32, role: Role, counter: Counter) -> &Mapping<'a> {
         let mapping = &self.mappings[layout as usize][role as usize];
-        let data = TimeData::new(self.rate, Counter::Tsc, cycles(), TICK);
-        role.fill(mapping, &data, &TIMED_OFFSETS);
+        let data = TimeData::new(self.rate, counter, cycles(), TICK);
+        role.fill(mapping, counter, &data, &TIMED_OFFSETS);
         mapping
     }
 
-    /// Every read in every role with every counter gives the right value, offsets with and without
-    /// carry.
+    /// Every read in every role gives the right value, with every counter, whenever the last tick
+    /// was, and with offsets that carry and don't.
     fn check(&self) -> Result<()> {
         let negative = |offset: Timestamp| Timestamp {
             sec: -offset.sec,
@@ -315,19 +359,30 @@ impl<'a> Bench<'a> {
             monotonic: negative(TIMED_OFFSETS.monotonic),
             boottime: negative(TIMED_OFFSETS.boottime),
         };
-        for (nsec, offsets) in [
-            (TICK, TIMED_OFFSETS),
-            (900_000_000, TIMED_OFFSETS),
-            (TICK, others),
+        let overflow = self.rate.max_cycles() as i64;
+        // No time ago; in the future, as another CPU's counter may see it; around half of the time
+        // after which the multiplication could overflow, and after it.
+        for age in [
+            0,
+            -1000,
+            overflow / 100 * 49,
+            overflow / 100 * 51,
+            overflow / 10 * 11,
         ] {
-            for counter in Counter::ALL {
-                for role in Role::ALL {
-                    for (name, read) in READS {
-                        self.check_one(role, read, counter, nsec, &offsets)
-                            .with_context(|| {
-                                let role = role.title();
-                                format!("{name} ({role}, {counter:?}) reads wrongly")
-                            })?;
+            for (nsec, offsets) in [
+                (TICK, TIMED_OFFSETS),
+                (900_000_000, TIMED_OFFSETS),
+                (999_999_999, others),
+            ] {
+                for counter in Counter::ALL {
+                    for role in Role::ALL {
+                        for read in CHECKED {
+                            self.check_one(role, read, counter, age, nsec, &offsets)
+                                .with_context(|| {
+                                    let role = role.title();
+                                    format!("{read:?} ({role}, {counter:?}, {age}) reads wrongly")
+                                })?;
+                        }
                     }
                 }
             }
@@ -340,15 +395,16 @@ impl<'a> Bench<'a> {
         role: Role,
         read: Read,
         counter: Counter,
+        age: i64,
         nsec: u64,
         offsets: &Offsets,
     ) -> Result<()> {
         let mapping = &self.mappings[0][role as usize];
-        let data = TimeData::new(self.rate, counter, cycles(), nsec);
-        role.fill(mapping, &data, offsets);
-        if let Some((page, words)) = counter.page() {
-            mapping.fill(page, &words);
-        }
+        let now = cycles();
+        // A counter does not go back beyond its beginning.
+        let age = age.min(now as i64 / 2);
+        let data = TimeData::new(self.rate, counter, now.wrapping_add_signed(-age), nsec);
+        role.fill(mapping, counter, &data, offsets);
         let call = mapping.call(read, &self.answer)?;
         self.answer.clear();
         let before = cycles();
@@ -384,9 +440,14 @@ impl<'a> Bench<'a> {
 
     fn instructions(&self) -> Result<Vec<u32>> {
         let mut counts = vec![];
-        for (name, read) in READS {
+        for Timed {
+            name,
+            read,
+            counter,
+        } in READS
+        {
             for role in Role::ALL {
-                let mapping = self.ticked(0, role);
+                let mapping = self.ticked(0, role, counter);
                 let count = mapping
                     .count_instructions(mapping.call(read, &self.answer)?)
                     .with_context(|| format!("{name} ({})", role.title()))?;
@@ -424,9 +485,10 @@ impl<'a> Bench<'a> {
         let layout = round % LAYOUTS;
         let mut timings = no_samples();
         for turn in 0..TIMINGS {
-            for (at, (_, read)) in READS.into_iter().enumerate() {
+            for (at, Timed { read, counter, .. }) in READS.into_iter().enumerate() {
                 for role in turns(round + turn, at) {
-                    let call = self.ticked(layout, role).call(read, &self.answer)?;
+                    let mapping = self.ticked(layout, role, counter);
+                    let call = mapping.call(read, &self.answer)?;
                     timings[cell(at, role)].push(deeper(layout, &mut || core_cycles(call))?);
                 }
             }
@@ -442,9 +504,9 @@ impl<'a> Bench<'a> {
         let mut samples = no_samples();
         step.expect(COLD_SAMPLES.into());
         for round in 0..COLD_SAMPLES {
-            for (at, (_, read)) in READS.into_iter().enumerate() {
+            for (at, Timed { read, counter, .. }) in READS.into_iter().enumerate() {
                 for role in turns(round, at) {
-                    let mapping = self.ticked(round % LAYOUTS, role);
+                    let mapping = self.ticked(round % LAYOUTS, role, counter);
                     let call = mapping.call(read, &self.answer)?;
                     mapping.cool()?;
                     let empty = call.time(1, 0);
@@ -477,7 +539,7 @@ fn core_cycles(call: Call<'_>) -> Result<f64> {
 
 /// What keeps the verdict from standing: the even and the odd rounds do not agree about it.
 fn noise(samples: &Samples) -> Option<String> {
-    for (at, (name, _)) in READS.into_iter().enumerate() {
+    for (at, Timed { name, .. }) in READS.into_iter().enumerate() {
         // What stock costs in a namespace is told, but nothing is judged by it.
         for role in [Role::StockHost, Role::OursHost, Role::OursNs] {
             let difference = halves_differ(&samples[cell(at, role)]);
@@ -490,8 +552,12 @@ fn noise(samples: &Samples) -> Option<String> {
             }
         }
     }
-    let verdict = |first| time_verdict(|at, role| lowest(&half(&samples[cell(at, role)], first)));
-    let mut pairs = verdict(0).into_iter().zip(verdict(1));
+    let verdict = |first, of: fn(&[f64]) -> f64| {
+        time_verdict(|at, role| of(&half(&samples[cell(at, role)], first)))
+    };
+    let mut pairs = [lowest, median]
+        .into_iter()
+        .flat_map(|of| verdict(0, of).into_iter().zip(verdict(1, of)));
     let (even, _) = pairs.find(|(even, odd)| even.passed != odd.passed)?;
     Some(format!(
         "even and odd rounds do not give the same verdict on {}",

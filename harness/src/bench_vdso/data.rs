@@ -73,6 +73,13 @@ impl Rate {
             mult: mult.round() as u32,
         }
     }
+
+    /// How many cycles can be multiplied without overflow, with room for the adjustments of NTP, as
+    /// clocks_calc_max_nsecs() leaves it.
+    pub fn max_cycles(self) -> u64 {
+        let mult = u64::from(self.mult);
+        u64::MAX / (mult + mult * 11 / 100)
+    }
 }
 
 /// What counts the time, and how the vDSO reads it.
@@ -169,8 +176,7 @@ impl TimeData {
             seq: 2,
             mode: counter.mode(),
             cycle_last: counter.at(cycles),
-            // Room for the adjustments of NTP, as clocks_calc_max_nsecs() leaves it.
-            max_cycles: u64::MAX / (u64::from(rate.mult) + u64::from(rate.mult) * 11 / 100),
+            max_cycles: rate.max_cycles(),
             mask: u64::MAX,
             mult: rate.mult,
             shift: Rate::SHIFT,
@@ -218,8 +224,9 @@ impl TimeData {
         let nsec = match id {
             REALTIME_COARSE | MONOTONIC_COARSE => base.nsec,
             _ => {
-                let delta = cycles - clock.cycle_last;
-                (delta * u64::from(clock.mult) + base.nsec) >> clock.shift
+                // A counter that is behind the last tick counts as being at it.
+                let delta = (cycles as i64 - clock.cycle_last as i64).max(0) as u128;
+                ((delta * u128::from(clock.mult) + u128::from(base.nsec)) >> clock.shift) as u64
             }
         } + offset.nsec;
         Timestamp {

@@ -2,7 +2,7 @@
 
 //! What was measured, and the verdict.
 
-use super::{image::Image, Bench, Role, READS};
+use super::{image::Image, Bench, Role, Timed, READS};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt, fs, path::Path};
@@ -182,7 +182,7 @@ pub fn time_verdict(cost: impl Fn(usize, Role) -> f64) -> Vec<Verdict> {
     };
     let mut verdict = vec![];
     for (name, limit) in NAMESPACE_LIMITS {
-        for read in (0..READS.len()).filter(|read| READS[*read].0 == name) {
+        for read in (0..READS.len()).filter(|read| READS[*read].name == name) {
             let ratio = |namespace, host| cost(read, namespace) / cost(read, host);
             verdict.push(line(
                 format!("ns/host, {name}"),
@@ -192,7 +192,7 @@ pub fn time_verdict(cost: impl Fn(usize, Role) -> f64) -> Vec<Verdict> {
             ));
         }
     }
-    for (read, (name, _)) in READS.into_iter().enumerate() {
+    for (read, Timed { name, .. }) in READS.into_iter().enumerate() {
         let ours = cost(read, Role::OursHost) / cost(read, Role::StockHost);
         let what = format!("ours/stock host, {name}");
         verdict.push(line(what, 1.0, ours, HOST_LIMIT));
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn judges_reads_against_their_limits() {
-        let verdict = time_verdict(|read, role| match (READS[read].0, role) {
+        let verdict = time_verdict(|read, role| match (READS[read].name, role) {
             ("MONOTONIC", Role::StockNs) => 55.0,
             ("MONOTONIC", Role::OursNs) => 51.0,
             ("time()", Role::OursHost) => 49.0,

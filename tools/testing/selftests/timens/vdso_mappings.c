@@ -9,6 +9,8 @@
  * of it can't be moved, protected or unmapped.
  */
 #include <signal.h>
+#include <sys/resource.h>
+#include <sys/time.h>
 #ifdef __x86_64__
 # include <asm/prctl.h>
 #endif
@@ -316,6 +318,87 @@ TEST_F(vdso_mappings, unmapped)
 #ifdef ARCH_MAP_VDSO
 	map_new_vdso(_metadata, self);
 #endif
+}
+
+/* Whether the kernel was built with an option; only if it says so. */
+static bool kernel_has(const char *option)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "zcat /proc/config.gz | grep -qx %s=y", option);
+	return !system(command);
+}
+
+static long faults(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_minflt;
+}
+
+static long faults_of_clock(const struct switcher *switcher)
+{
+	long before = faults();
+
+	read_time64(switcher->gettime64, CLOCK_MONOTONIC_COARSE);
+	return faults() - before;
+}
+
+TEST_F(vdso_mappings, one_fault_for_both_pages)
+{
+	int ns;
+
+	if (!can_change(_metadata, &self->vvar))
+		return;
+	for (ns = 0; ns < NR_NS; ns++) {
+		join(_metadata, &self->switcher, ns);
+		faults_of_clock(&self->switcher);
+		ASSERT_EQ(0, madvise((void *)self->vvar.start, self->vvar.size,
+				     MADV_DONTNEED));
+		EXPECT_EQ(1, faults_of_clock(&self->switcher));
+		EXPECT_EQ(0, faults_of_clock(&self->switcher));
+	}
+}
+
+TEST_F(vdso_mappings, only_what_changes_is_unmapped)
+{
+	static const struct { int from, to, faults; } switches[] = {
+		{ HOST, ZERO, 0 }, { ZERO, ZERO_TOO, 0 }, { ZERO, HOST, 0 },
+		{ HOST, AHEAD, 1 }, { AHEAD, AHEAD, 0 }, { AHEAD, AHEAD_TOO, 1 },
+		{ AHEAD, BEHIND, 1 }, { BEHIND, ZERO, 1 }, { AHEAD, HOST, 1 },
+	};
+	int (*time_of_day)(struct timeval *tv, struct timezone *tz);
+	struct timeval tv;
+	unsigned int i;
+	long before;
+
+	if (access("/proc/config.gz", R_OK))
+		SKIP(return, "the kernel doesn't tell how it was built");
+	if (!kernel_has("CONFIG_TIME_NS_RUST"))
+		SKIP(return, "the implementation in C unmaps pages at every switch");
+	for (i = 0; i < ARRAY_SIZE(switches); i++) {
+		join(_metadata, &self->switcher, switches[i].from);
+		faults_of_clock(&self->switcher);
+		join(_metadata, &self->switcher, switches[i].to);
+		EXPECT_EQ(switches[i].faults, faults_of_clock(&self->switcher))
+			TH_LOG("from '%s' to '%s'", namespaces[switches[i].from].name,
+			       namespaces[switches[i].to].name);
+	}
+
+	time_of_day = vdso_function(GETTIMEOFDAY);
+	if (!kernel_has("CONFIG_TIME_NS_OFFSET_PAGE") || !time_of_day)
+		return;
+	/* It has no offset, thus all it needs is the page that stays. */
+	VDSO_CALL(time_of_day, 2, &tv, NULL);
+	for (i = 0; i < ARRAY_SIZE(switches); i++) {
+		join(_metadata, &self->switcher, switches[i].from);
+		faults_of_clock(&self->switcher);
+		join(_metadata, &self->switcher, switches[i].to);
+		before = faults();
+		VDSO_CALL(time_of_day, 2, &tv, NULL);
+		EXPECT_EQ(before, faults());
+	}
 }
 
 /* The two pages that matter come and go in any order, one by one. */
