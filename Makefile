@@ -9,7 +9,7 @@
 #                             refresh: overwrite changes made to the patches meanwhile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup base tree refresh build build-stock run shell test bench-vdso clean distclean
+.PHONY: help setup base tree refresh build build-stock run shell test bench bench-vdso clean distclean
 
 # The kernel's own make, which the harness runs, is not a part of this one.
 unexport MAKEFLAGS MFLAGS MAKELEVEL
@@ -47,6 +47,9 @@ shell: tree ## boot the Rust kernel to an interactive shell
 
 test: tree ## every test, on the Rust and on the stock kernel
 	@$(harness) test
+
+bench: tree ## count what each operation costs on the stock and on the Rust kernel, to the instruction
+	@$(harness) bench
 
 bench-vdso: tree ## time clock reads of both kernels' vDSO natively, on this machine
 	@$(harness) bench-vdso

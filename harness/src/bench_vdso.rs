@@ -10,10 +10,10 @@ mod image;
 mod mapping;
 mod plot;
 mod report;
-mod statistics;
 
 use crate::{
     kbuild::{self, Kind},
+    statistics::{half, halves_differ, lowest, median},
     steps::Step,
     Context,
 };
@@ -28,7 +28,6 @@ use nix::{
 };
 use report::{time_verdict, Cell, Row};
 use serde::Serialize;
-use statistics::{half, halves_differ, lowest, median};
 use std::{
     fmt, fs,
     hint::black_box,

@@ -48,6 +48,34 @@ const REPORTS_INSIDE: [&str; 5] = [
     "suspicious RCU usage",
 ];
 
+/// The machine that a guest runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Machine {
+    /// Two CPUs, as fast as can be.
+    Fast,
+    /// One CPU, emulated, whose TSC counts its instructions; each run is the same.
+    Counting,
+}
+
+/// The options of [`Machine::Counting`]: an instruction takes a nanosecond of a clock that nothing
+/// else moves, and what is random is the same in each run.
+pub const COUNTING: [&str; 14] = [
+    "-accel",
+    "tcg,thread=single",
+    "-cpu",
+    "max",
+    "-icount",
+    "shift=0,sleep=off",
+    "-rtc",
+    "base=2026-01-01,clock=vm",
+    "-seed",
+    "1",
+    "-smp",
+    "1",
+    "-m",
+    "2G",
+];
+
 /// One guest to run.
 pub struct Guest<'a> {
     /// The name of the logs.
@@ -62,6 +90,7 @@ pub struct Guest<'a> {
     pub limit: Duration,
     /// Whether every CPU of the host is kept busy meanwhile.
     pub busy_host: bool,
+    pub machine: Machine,
 }
 
 /// What a guest said.
@@ -138,7 +167,10 @@ pub fn run(
     let console = step.log(&format!("{}.console", guest.name));
     let errors = step.log(&format!("{}.qemu", guest.name));
     fs::write(&output, "").with_context(|| format!("cannot write {}", output.display()))?;
-    let mut qemu = qemu(accelerator(context, step, guest.kind)?)?;
+    let mut qemu = match guest.machine {
+        Machine::Fast => fast(accelerator(context, step, guest.kind)?)?,
+        Machine::Counting => counting()?,
+    };
     qemu.arg("-kernel").arg(context.kernel(guest.kind));
     qemu.arg("-initrd").arg(guest.initrd);
     qemu.arg("-append").arg(command_line(guest, 7));
@@ -196,7 +228,7 @@ pub fn run(
 
 /// Gives the terminal to a guest until it powers off.
 pub fn shell(context: &Context, step: &Step, guest: &Guest) -> Result<()> {
-    let mut qemu = qemu(accelerator(context, step, guest.kind)?)?;
+    let mut qemu = fast(accelerator(context, step, guest.kind)?)?;
     qemu.arg("-kernel").arg(context.kernel(guest.kind));
     qemu.arg("-initrd").arg(guest.initrd);
     qemu.arg("-append").arg(command_line(guest, 4));
@@ -218,7 +250,7 @@ fn command_line(guest: &Guest, log_level: u32) -> String {
         "console=ttyS0 loglevel={log_level} tsc=reliable no-kvmclock panic=-1 oops=panic \
          TIMENS_JOB={} TIMENS_KIND={}",
         guest.job,
-        guest.kind.name()
+        guest.kind.tested().name()
     );
     for argument in &guest.arguments {
         line.push(' ');
@@ -228,12 +260,26 @@ fn command_line(guest: &Guest, log_level: u32) -> String {
 }
 
 /// QEMU with what all guests have in common. It dies with this process, however that ends.
-fn qemu(accelerator: Accelerator) -> Result<Command> {
+fn qemu() -> Result<Command> {
     let mut qemu = Command::new(find("setpriv")?);
     qemu.args(["--pdeathsig", "KILL"])
         .arg(find("qemu-system-x86_64")?);
+    qemu.args(["-nodefaults", "-no-reboot"]);
+    Ok(qemu)
+}
+
+/// See [`Machine::Fast`].
+fn fast(accelerator: Accelerator) -> Result<Command> {
+    let mut qemu = qemu()?;
     qemu.args(accelerator.arguments());
-    qemu.args(["-nodefaults", "-no-reboot", "-smp", "2", "-m", "1G"]);
+    qemu.args(["-smp", "2", "-m", "1G"]);
+    Ok(qemu)
+}
+
+/// See [`Machine::Counting`].
+fn counting() -> Result<Command> {
+    let mut qemu = qemu()?;
+    qemu.args(COUNTING);
     Ok(qemu)
 }
 
@@ -278,7 +324,7 @@ fn accelerator(context: &Context, step: &Step, kind: Kind) -> Result<Accelerator
 /// Whether the kernel, without any root, gets as far as its panic about that.
 fn kvm_works(context: &Context, step: &Step, kind: Kind) -> Result<bool> {
     let console = step.log("kvm-probe.console");
-    let mut qemu = qemu(Accelerator::Kvm)?;
+    let mut qemu = fast(Accelerator::Kvm)?;
     qemu.arg("-kernel").arg(context.kernel(kind));
     qemu.args([
         "-append",

@@ -44,7 +44,7 @@ pub fn pack(context: &Context, step: &Step, kind: Kind) -> Result<PathBuf> {
     for job in ["programs", "demo", "shell", "real-tools"] {
         image.add(&format!("/jobs/{job}"), sources.join(job));
     }
-    image.add("/bin/clocks", compile_clocks(step, &sources, &dir)?);
+    image.add("/bin/clocks", compile(step, &sources, &dir, "clocks")?);
     image.add_busybox(context.toolchain.need("BUSYBOX")?.into())?;
     let mut dynamic = vec![];
     for tool in TOOLS {
@@ -70,21 +70,20 @@ pub fn pack(context: &Context, step: &Step, kind: Kind) -> Result<PathBuf> {
     }
     let module = context.build_dir(kind).join("drivers/misc/ntsync.ko");
     image.add("/modules/ntsync.ko", module);
+    image.write(context, step, kind)
+}
 
-    let archive = path(context, kind);
-    let spec = image.spec()?;
-    let stamp = archive.with_extension("stamp");
-    let state = image.state(&spec)?;
-    if archive.exists() && fs::read_to_string(&stamp).ok().as_ref() == Some(&state) {
-        return Ok(archive);
-    }
-    let list = archive.with_extension("spec");
-    fs::write(&list, spec).with_context(|| format!("cannot write {}", list.display()))?;
-    let mut cpio = Command::new(context.build_dir(kind).join("usr/gen_init_cpio"));
-    cpio.args(["-t", "0", "-o"]).arg(&archive).arg(&list);
-    step.command(&mut cpio, "initramfs")?;
-    fs::write(&stamp, state).with_context(|| format!("cannot write {}", stamp.display()))?;
-    Ok(archive)
+/// Packs the guest that measures a kernel, which is small, and gives the archive's path.
+pub fn pack_bench(context: &Context, step: &Step, kind: Kind) -> Result<PathBuf> {
+    let dir = context.out.join("guest");
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let sources = context.top.join("harness/guest");
+
+    let mut image = Image::default();
+    image.add("/init", sources.join("init"));
+    image.add("/jobs/bench", compile(step, &sources, &dir, "bench")?);
+    image.add_busybox(context.toolchain.need("BUSYBOX")?.into())?;
+    image.write(context, step, kind)
 }
 
 impl Image {
@@ -136,6 +135,24 @@ impl Image {
         Ok(spec)
     }
 
+    /// Writes the archive for a kernel, unless it is there already, and gives its path.
+    fn write(&self, context: &Context, step: &Step, kind: Kind) -> Result<PathBuf> {
+        let archive = path(context, kind);
+        let spec = self.spec()?;
+        let stamp = archive.with_extension("stamp");
+        let state = self.state(&spec)?;
+        if archive.exists() && fs::read_to_string(&stamp).ok().as_ref() == Some(&state) {
+            return Ok(archive);
+        }
+        let list = archive.with_extension("spec");
+        fs::write(&list, spec).with_context(|| format!("cannot write {}", list.display()))?;
+        let mut cpio = Command::new(context.build_dir(kind).join("usr/gen_init_cpio"));
+        cpio.args(["-t", "0", "-o"]).arg(&archive).arg(&list);
+        step.command(&mut cpio, "initramfs")?;
+        fs::write(&stamp, state).with_context(|| format!("cannot write {}", stamp.display()))?;
+        Ok(archive)
+    }
+
     /// What the archive's content depends on: its list, and size and time of every file.
     fn state(&self, spec: &str) -> Result<String> {
         let mut state = spec.to_owned();
@@ -149,14 +166,16 @@ impl Image {
     }
 }
 
-/// Compiles the program that prints clocks, when its source is newer.
-fn compile_clocks(step: &Step, sources: &Path, dir: &Path) -> Result<PathBuf> {
-    let (source, program) = (sources.join("clocks.c"), dir.join("clocks"));
+/// Compiles a program of the guest, when its source is newer.
+fn compile(step: &Step, sources: &Path, dir: &Path, name: &str) -> Result<PathBuf> {
+    let (source, program) = (sources.join(format!("{name}.c")), dir.join(name));
     let time = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
     if time(&program) < time(&source) {
         let mut gcc = Command::new("gcc");
-        gcc.args(["-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o"]);
-        step.command(gcc.arg(&program).arg(&source), "clocks")?;
+        gcc.args(["-O2", "-Wall", "-Wextra", "-Werror", "-static"]);
+        // Few segments, as a task of the benchmark is to have few VMAs.
+        gcc.args(["-Wl,-z,noseparate-code,-z,norelro", "-o"]);
+        step.command(gcc.arg(&program).arg(&source), name)?;
     }
     Ok(program)
 }

@@ -13,6 +13,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Instant,
 };
 
 /// About how many lines a build from nothing prints; only the length of the bar depends on it.
@@ -48,6 +49,12 @@ pub enum Kind {
     StockOffsetPage,
     /// Ours, with the vDSO as it was.
     RustStockVdso,
+    /// The kernel's own, to be measured.
+    StockBench,
+    /// Ours, to be measured.
+    RustBench,
+    /// Ours, for the size of its objects when helpers in C are not inlined.
+    RustBenchCalls,
 }
 
 impl Kind {
@@ -57,16 +64,38 @@ impl Kind {
             Self::Rust => "rust",
             Self::StockOffsetPage => "stock-offset-page",
             Self::RustStockVdso => "rust-stock-vdso",
+            Self::StockBench => "stock-bench",
+            Self::RustBench => "rust-bench",
+            Self::RustBenchCalls => "rust-bench-calls",
         }
     }
 
-    /// The fragments under harness/configs that make up the configuration.
-    fn fragments(self) -> [&'static str; 3] {
+    /// The fragments under harness/configs that make up the configuration; a later one wins.
+    fn fragments(self) -> &'static [&'static str] {
         match self {
-            Self::Stock => ["base", "stock", "stock-vdso"],
-            Self::Rust => ["base", "rust", "offset-page"],
-            Self::StockOffsetPage => ["base", "stock", "offset-page"],
-            Self::RustStockVdso => ["base", "rust", "stock-vdso"],
+            Self::Stock => &["base", "stock", "stock-vdso"],
+            Self::Rust => &["base", "rust", "offset-page"],
+            Self::StockOffsetPage => &["base", "stock", "offset-page"],
+            Self::RustStockVdso => &["base", "rust", "stock-vdso"],
+            Self::StockBench => &["base", "stock", "stock-vdso", "bench"],
+            Self::RustBench => &["base", "rust", "offset-page", "bench"],
+            Self::RustBenchCalls => &["base", "rust", "offset-page", "bench", "no-inline-helpers"],
+        }
+    }
+
+    /// The kernel that is tested instead of one that is measured.
+    pub fn tested(self) -> Self {
+        match self {
+            Self::StockBench => Self::Stock,
+            Self::RustBench | Self::RustBenchCalls => Self::Rust,
+            tested => tested,
+        }
+    }
+
+    pub fn is_ours(self) -> bool {
+        match self {
+            Self::Stock | Self::StockOffsetPage | Self::StockBench => false,
+            Self::Rust | Self::RustStockVdso | Self::RustBench | Self::RustBenchCalls => true,
         }
     }
 
@@ -75,8 +104,9 @@ impl Kind {
     fn sibling(self) -> Option<Self> {
         match self {
             Self::Rust => None,
-            Self::Stock | Self::RustStockVdso => Some(Self::Rust),
+            Self::Stock | Self::RustStockVdso | Self::RustBench => Some(Self::Rust),
             Self::StockOffsetPage => Some(Self::Stock),
+            Self::StockBench | Self::RustBenchCalls => Some(Self::RustBench),
         }
     }
 }
@@ -106,6 +136,18 @@ pub const BUILD_STEPS: usize = 2;
 
 /// Configures and builds one kernel.
 pub fn build(context: &Context, steps: &mut Steps, kind: Kind) -> Result<()> {
+    build_targets(context, steps, kind, &["bzImage", "modules"])
+}
+
+/// The directory of the objects that only one of the implementations has.
+const OBJECTS: &str = "kernel/time/";
+
+/// Configures one kernel and builds no more than the objects in [`OBJECTS`].
+pub fn build_objects(context: &Context, steps: &mut Steps, kind: Kind) -> Result<()> {
+    build_targets(context, steps, kind, &[OBJECTS])
+}
+
+fn build_targets(context: &Context, steps: &mut Steps, kind: Kind, targets: &[&str]) -> Result<()> {
     let name = kind.name();
     steps.run(&format!("configure the {name} kernel"), |step| {
         copy_sibling(context, step, kind)?;
@@ -116,7 +158,7 @@ pub fn build(context: &Context, steps: &mut Steps, kind: Kind) -> Result<()> {
             step.expect(COLD_BUILD_LINES);
         }
         let mut make = kernel_make(context, &context.build_dir(kind))?;
-        step.command(make.args(["bzImage", "modules"]), &format!("build-{name}"))
+        step.command(make.args(targets), &format!("build-{name}"))
     })?;
     Ok(())
 }
@@ -149,13 +191,13 @@ fn configure(context: &Context, step: &Step, kind: Kind) -> Result<()> {
     let dir = context.build_dir(kind);
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let mut fragments = String::new();
+    if context.toolchain.same_llvm() {
+        fragments += "CONFIG_RUST_INLINE_HELPERS=y\n";
+    }
     for name in kind.fragments() {
         let path = context.top.join(format!("harness/configs/{name}.config"));
         fragments += &fs::read_to_string(&path)
             .with_context(|| format!("cannot read {}", path.display()))?;
-    }
-    if context.toolchain.same_llvm() {
-        fragments += "CONFIG_RUST_INLINE_HELPERS=y\n";
     }
     let config = dir.join(".config");
     let merged = context.out.join(format!("build/{}.config", kind.name()));
@@ -218,6 +260,28 @@ fn setting(line: &str) -> Option<(&str, &str)> {
         Some(option) => Some((option, "n")),
         None => line.split_once('=').filter(|_| line.starts_with("CONFIG_")),
     }
+}
+
+/// The seconds that it takes to compile `objects`, without what `make` takes when nothing is to do.
+pub fn compile_seconds(
+    context: &Context,
+    step: &Step,
+    kind: Kind,
+    objects: &[PathBuf],
+) -> Result<f64> {
+    let make = || -> Result<f64> {
+        let mut make = kernel_make(context, &context.build_dir(kind))?;
+        make.env("CCACHE_DISABLE", "1").arg(OBJECTS);
+        let started = Instant::now();
+        step.command(&mut make, &format!("compile-{}", kind.name()))?;
+        Ok(started.elapsed().as_secs_f64())
+    };
+    make()?;
+    let nothing = make()?;
+    for object in objects {
+        fs::remove_file(object).with_context(|| format!("cannot remove {}", object.display()))?;
+    }
+    Ok(make()? - nothing)
 }
 
 /// Builds and installs the selftests outside the tree, for the host's C library.

@@ -2,14 +2,17 @@
 
 //! Builds, boots and tests the kernels of this repository. `make help` lists the front doors.
 
+mod bench;
 mod bench_vdso;
 mod guest;
 mod initramfs;
 mod kbuild;
 mod ktap;
+mod plot;
 mod programs;
 mod report;
 mod session;
+mod statistics;
 mod steps;
 mod test;
 mod toolchain;
@@ -52,6 +55,8 @@ enum Subcommands {
         #[arg(long, default_value_t = 100_000)]
         rounds: u32,
     },
+    /// Count what each operation costs on both kernels.
+    Bench,
     /// Time clock reads of both kernels' vDSO on this machine.
     BenchVdso(bench_vdso::Options),
 }
@@ -110,6 +115,7 @@ fn run(command: Subcommands) -> Result<bool> {
         Subcommands::Shell { kind } => session::shell(&context, kind),
         Subcommands::Test => test::test(&context),
         Subcommands::Race { kind, rounds } => test::race(&context, kind, rounds),
+        Subcommands::Bench => bench::bench(&context),
         Subcommands::BenchVdso(options) => bench_vdso::bench(&context, &options),
     }
 }

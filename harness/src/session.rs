@@ -3,7 +3,7 @@
 //! The guests that a person looks at: the demonstration and the shell.
 
 use crate::{
-    guest::{self, Guest},
+    guest::{self, Guest, Machine},
     initramfs,
     kbuild::{self, Kind},
     ktap,
@@ -43,6 +43,7 @@ pub fn demo(context: &Context) -> Result<bool> {
             arguments: vec![KUNIT_OFF.to_owned()],
             limit: Duration::from_secs(300),
             busy_host: false,
+            machine: Machine::Fast,
         };
         guest::run(context, step, &guest, |line| {
             if let Some(line) = shown(line) {
@@ -107,6 +108,7 @@ pub fn shell(context: &Context, kind: Kind) -> Result<bool> {
             arguments: vec![KUNIT_OFF.to_owned()],
             limit: Duration::MAX,
             busy_host: false,
+            machine: Machine::Fast,
         };
         guest::shell(context, step, &guest)
     })?;

@@ -4,7 +4,7 @@
 
 use crate::{
     bench_vdso,
-    guest::{self, Guest},
+    guest::{self, Guest, Machine},
     initramfs,
     kbuild::{self, Kind},
     ktap,
@@ -119,17 +119,17 @@ fn failed(reason: String) -> Vec<Outcome> {
 }
 
 fn column(kind: Kind) -> Column {
-    match kind {
-        Kind::Stock | Kind::StockOffsetPage => Column::Stock,
-        Kind::Rust | Kind::RustStockVdso => Column::Ours,
+    match kind.is_ours() {
+        true => Column::Ours,
+        false => Column::Stock,
     }
 }
 
 /// What tells the kernels in one column apart.
 fn note(kind: Kind) -> &'static str {
     match kind {
-        Kind::Stock | Kind::Rust => "",
         Kind::StockOffsetPage | Kind::RustStockVdso => OTHER_VDSO.note,
+        _ => "",
     }
 }
 
@@ -229,6 +229,7 @@ impl<'a> Session<'a> {
                 arguments: [&[format!("TIMENS_LIST={}", list.name)], arguments].concat(),
                 limit: Duration::from_secs(120 + u64::from(limit)),
                 busy_host,
+                machine: Machine::Fast,
             };
             let transcript = guest::run(context, step, &guest, |_| {})?;
             checks = ktap::programs(context, list, column(kind), &transcript.output)?;

@@ -54,18 +54,22 @@ impl Toolchain {
         clang.is_some() && clang == self.get("RUSTC_LLVM_MAJOR")
     }
 
+    /// What the kernel build calls one of LLVM's programs, given the set-up's `LLVM=`.
+    pub fn llvm_tool(&self, name: &str) -> Result<String> {
+        Ok(match self.need("LLVM")? {
+            suffix if suffix.starts_with('-') => format!("{name}{suffix}"),
+            prefix if prefix.ends_with('/') => format!("{prefix}{name}"),
+            _ => name.to_owned(),
+        })
+    }
+
     /// The variables of a kernel build's command line.
     pub fn make_variables(&self) -> Result<Vec<String>> {
         let llvm = self.need("LLVM")?;
         // Of binutils, because LLVM's can't make the x32 vDSO: see X86_X32_ABI in arch/x86/Kconfig.
         let mut variables = vec![format!("LLVM={llvm}"), "OBJCOPY=objcopy".to_owned()];
         if let Some(ccache) = self.get("CCACHE") {
-            let clang = match llvm {
-                suffix if suffix.starts_with('-') => format!("clang{suffix}"),
-                prefix if prefix.ends_with('/') => format!("{prefix}clang"),
-                _ => "clang".to_owned(),
-            };
-            variables.push(format!("CC={ccache} {clang}"));
+            variables.push(format!("CC={ccache} {}", self.llvm_tool("clang")?));
         }
         for key in ["RUSTC", "BINDGEN", "RUST_LIB_SRC"] {
             variables.push(format!("{key}={}", self.need(key)?));

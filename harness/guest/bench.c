@@ -1,0 +1,787 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Measures what operations on time namespaces cost. TIMENS_BENCH says what:
+ *
+ *   costs     every operation, and how it grows with the VMAs of the task
+ *   live      how the operations grow with the namespaces that live, and the memory of these
+ *   writers   two tasks that write the offsets of two namespaces at once
+ *
+ * The first two want a guest whose TSC counts instructions (-icount shift=0), with one CPU. Then a
+ * sample is exactly the instructions from before an operation to after it, in the kernel and the few
+ * of user space that make the system calls, where every repetition of a string instruction counts.
+ * Interrupts, RCU callbacks and refills of the allocators land in some samples; the lowest and the
+ * median tell more than the mean. What an operation leaves to RCU is not in its samples, except in
+ * close_deferred's.
+ *
+ * The output has lines "SAMPLES name value...", "COUNT name value" and, for the memory at a moment,
+ * "PAGES moment free" and "SLAB moment" with a line of /proc/slabinfo.
+ *
+ * A cycle of a namespace gives, each with the suffix /zero or /offsets for the offsets that it has:
+ *
+ *   unshare      unshare(CLONE_NEWTIME); the namespace that the children were to be in lives on
+ *   write        openat() timens_offsets of the task, write both offsets, close; only /offsets
+ *   setns_first  setns() into the namespace, nobody has joined it before
+ *   setns_in     setns() into it again
+ *   first_read   the first read of CLOCK_MONOTONIC, vDSO, after that: with the page fault
+ *   setns_out    setns() back into the initial namespace
+ *   close        close() of the file that has the last reference to the namespace
+ *
+ * The task reads a clock before each setns(), so that the pages of the vDSO are mapped.
+ *
+ * Fork and exec, with the same suffixes:
+ *
+ *   fork_plain   fork, exit of the child, wait; the child stays in the initial namespace. The
+ *                parent sleeps until the child has exited, so that no page is copied
+ *   fork_first   the same after an unshare(): the child is the first to join
+ *   fork_later   the same again: another child joins
+ *   exec_...     the same with vfork() and an exec of a program that exits at once
+ *
+ * The file of a namespace with offsets that nobody has joined:
+ *
+ *   read_whole   openat(), read(), close()
+ *   read_again   pread() of the open file
+ *   write_again  write() of both offsets to the open file
+ *
+ * System calls, each with the suffix /host or, in a namespace with offsets, /ns:
+ *
+ *   clock_gettime, clock_gettime_boottime
+ *   clock_nanosleep   to an absolute time that has passed
+ *   timerfd_settime, timer_settime   arm a timer for an absolute time far ahead
+ *   futex             wait until an absolute time; the value is another already, so that it ends
+ *                     after the timeout has been set up
+ *
+ * All without namespaces of other kinds, as root, in the root cgroup.
+ */
+#define _GNU_SOURCE
+#include <elf.h>
+#include <errno.h>
+#include <error.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define OFFSETS		"monotonic 86400 0\nboottime 604800 0\n"
+#define OFFSETS_FILE	"timens_offsets"
+#define CHILDREN_NS	"/proc/self/ns/time_for_children"
+#define PAGE		4096UL
+#define MAX_SAMPLES	2000
+
+/* The initial namespace. */
+static int host;
+/* This task's directory of /proc. */
+static int self;
+/* What reading the TSC twice costs by itself. */
+static uint64_t overhead;
+
+static inline uint64_t tsc(void)
+{
+	return __builtin_ia32_rdtsc();
+}
+
+#define TIME(statement)					\
+({							\
+	uint64_t __before = tsc();			\
+							\
+	statement;					\
+	tsc() - __before - overhead;			\
+})
+
+/* A system call without the instructions of the C library. */
+static inline long call6(long nr, long a, long b, long c, long d, long e, long f)
+{
+	register long r10 asm("r10") = d;
+	register long r8 asm("r8") = e;
+	register long r9 asm("r9") = f;
+	long ret;
+
+	asm volatile("syscall"
+		     : "=a"(ret)
+		     : "0"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+		     : "rcx", "r11", "memory");
+	return ret;
+}
+
+#define CALL(nr, a, b, c, d)	call6(nr, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+
+static long good(long ret, const char *what)
+{
+	if (ret < 0)
+		error(1, -ret, "%s", what);
+	return ret;
+}
+
+static void expect(long ret, long wanted, const char *what)
+{
+	if (ret != wanted)
+		error(1, 0, "%s gave %ld instead of %ld", what, ret, wanted);
+}
+
+struct series {
+	unsigned int count;
+	uint64_t samples[MAX_SAMPLES];
+};
+
+static void add(struct series *series, uint64_t sample)
+{
+	if (series->count == MAX_SAMPLES)
+		error(1, 0, "more than %d samples", MAX_SAMPLES);
+	series->samples[series->count++] = sample;
+}
+
+/* Prints a series by its name, and empties it. */
+static void __attribute__((format(printf, 2, 3))) print(struct series *series, const char *name, ...)
+{
+	unsigned int i;
+	va_list list;
+
+	va_start(list, name);
+	printf("SAMPLES ");
+	vprintf(name, list);
+	va_end(list);
+	for (i = 0; i < series->count; i++)
+		printf(" %lu", series->samples[i]);
+	putchar('\n');
+	series->count = 0;
+}
+
+static void unshare_time(void)
+{
+	good(CALL(SYS_unshare, CLONE_NEWTIME, 0, 0, 0), "unshare");
+}
+
+static void enter(int fd)
+{
+	good(CALL(SYS_setns, fd, CLONE_NEWTIME, 0, 0), "setns");
+}
+
+static int open_children_ns(void)
+{
+	return good(CALL(SYS_open, CHILDREN_NS, O_RDONLY | O_CLOEXEC, 0, 0), CHILDREN_NS);
+}
+
+static long open_offsets(int flags)
+{
+	return CALL(SYS_openat, self, OFFSETS_FILE, flags, 0);
+}
+
+static void write_offsets(void)
+{
+	long fd = open_offsets(O_WRONLY);
+
+	expect(CALL(SYS_write, fd, OFFSETS, strlen(OFFSETS), 0), strlen(OFFSETS), OFFSETS_FILE);
+	CALL(SYS_close, fd, 0, 0, 0);
+}
+
+static void read_clock(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+}
+
+static const char *kind(bool offsets)
+{
+	return offsets ? "offsets" : "zero";
+}
+
+/* Measures so many cycles. The suffix tells where. */
+static void cycles(const char *where, bool offsets, unsigned int count)
+{
+	static struct series unshare, write, first, in, read, out, last;
+	int fd;
+
+	while (count--) {
+		add(&unshare, TIME(unshare_time()));
+		if (offsets)
+			add(&write, TIME(write_offsets()));
+		fd = open_children_ns();
+		enter(host);
+		read_clock();
+		add(&first, TIME(enter(fd)));
+		read_clock();
+		enter(host);
+		read_clock();
+		add(&in, TIME(enter(fd)));
+		add(&read, TIME(read_clock()));
+		add(&out, TIME(enter(host)));
+		add(&last, TIME(CALL(SYS_close, fd, 0, 0, 0)));
+	}
+	print(&unshare, "unshare/%s%s", kind(offsets), where);
+	if (offsets)
+		print(&write, "write/%s%s", kind(offsets), where);
+	print(&first, "setns_first/%s%s", kind(offsets), where);
+	print(&in, "setns_in/%s%s", kind(offsets), where);
+	print(&read, "first_read/%s%s", kind(offsets), where);
+	print(&out, "setns_out/%s%s", kind(offsets), where);
+	print(&last, "close/%s%s", kind(offsets), where);
+}
+
+static void wait_for(long pid)
+{
+	int status;
+
+	expect(CALL(SYS_wait4, pid, &status, 0, 0), pid, "wait4");
+	expect(status, 0, "a child's exit");
+}
+
+static void fork_and_wait(void)
+{
+	long pid = good(CALL(SYS_clone, CLONE_VFORK | SIGCHLD, 0, 0, 0), "clone");
+
+	if (!pid)
+		CALL(SYS_exit_group, 0, 0, 0, 0);
+	wait_for(pid);
+}
+
+#define LEAST		"/tmp/least"
+
+/* Makes LEAST, a program that exits with its first instructions. */
+static void make_least(void)
+{
+	static const unsigned char code[] = {
+		0xb8, SYS_exit_group, 0, 0, 0,	/* mov $SYS_exit_group, %eax */
+		0x31, 0xff,			/* xor %edi, %edi */
+		0x0f, 0x05,			/* syscall */
+	};
+	static const unsigned long base = 0x400000;
+	struct {
+		Elf64_Ehdr file;
+		Elf64_Phdr segment;
+		unsigned char code[sizeof(code)];
+	} least = {
+		.file = {
+			.e_ident = {
+				ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3,
+				ELFCLASS64, ELFDATA2LSB, EV_CURRENT,
+			},
+			.e_type = ET_EXEC,
+			.e_machine = EM_X86_64,
+			.e_version = EV_CURRENT,
+			.e_entry = base + offsetof(typeof(least), code),
+			.e_phoff = offsetof(typeof(least), segment),
+			.e_ehsize = sizeof(Elf64_Ehdr),
+			.e_phentsize = sizeof(Elf64_Phdr),
+			.e_phnum = 1,
+		},
+		.segment = {
+			.p_type = PT_LOAD,
+			.p_flags = PF_R | PF_X,
+			.p_vaddr = base,
+			.p_filesz = sizeof(least),
+			.p_memsz = sizeof(least),
+			.p_align = PAGE,
+		},
+	};
+	int fd = open(LEAST, O_WRONLY | O_CREAT | O_TRUNC, 0755);
+
+	memcpy(least.code, code, sizeof(code));
+	if (fd < 0 || write(fd, &least, sizeof(least)) != sizeof(least) || close(fd))
+		error(1, errno, LEAST);
+}
+
+static void exec_and_wait(void)
+{
+	static char *const argv[] = { LEAST, NULL };
+	pid_t pid = vfork();
+
+	if (!pid) {
+		execve(LEAST, argv, NULL);
+		_exit(1);
+	}
+	wait_for(pid);
+}
+
+/* Measures the joins of the children that run() makes. */
+static void joins(const char *name, void (*run)(void), const char *where, bool offsets,
+		  unsigned int count)
+{
+	static struct series plain, first, later;
+	int fd;
+
+	while (count--) {
+		add(&plain, TIME(run()));
+		unshare_time();
+		if (offsets)
+			write_offsets();
+		fd = open_children_ns();
+		add(&first, TIME(run()));
+		add(&later, TIME(run()));
+		enter(host);
+		CALL(SYS_close, fd, 0, 0, 0);
+	}
+	print(&plain, "%s_plain/%s%s", name, kind(offsets), where);
+	print(&first, "%s_first/%s%s", name, kind(offsets), where);
+	print(&later, "%s_later/%s%s", name, kind(offsets), where);
+}
+
+/* Reads and writes of a file of offsets that stays open for writing, as nobody joins. */
+static void offsets_file(void)
+{
+	static struct series whole, read, write;
+	char text[128];
+	unsigned int i;
+	long fd, own, size;
+
+	unshare_time();
+	write_offsets();
+	fd = good(open_offsets(O_RDWR), OFFSETS_FILE);
+	for (i = 0; i < 201; i++) {
+		add(&whole, TIME({
+			own = open_offsets(O_RDONLY);
+			size = CALL(SYS_read, own, text, sizeof(text), 0);
+			CALL(SYS_close, own, 0, 0, 0);
+		}));
+		good(size, OFFSETS_FILE);
+		add(&read, TIME(CALL(SYS_pread64, fd, text, sizeof(text), 0)));
+		add(&write, TIME(size = CALL(SYS_write, fd, OFFSETS, strlen(OFFSETS), 0)));
+		expect(size, strlen(OFFSETS), OFFSETS_FILE);
+	}
+	enter(host);
+	close(fd);
+	print(&whole, "read_whole");
+	print(&read, "read_again");
+	print(&write, "write_again");
+}
+
+/* System calls that take a namespace into account; where is the host or a namespace. */
+static void system_calls(const char *where)
+{
+	const char *failed = "a system call that was measured";
+	const struct itimerspec far = { .it_value.tv_sec = 1000000000 }, off = {};
+	const struct timespec past = { .tv_nsec = 1 };
+	static struct series monotonic, boottime, nanosleep, timerfd, timer, futex;
+	struct sigevent event = { .sigev_notify = SIGEV_NONE };
+	struct timespec ts;
+	uint32_t word = 1;
+	unsigned int i;
+	unsigned int call;
+	long ret[6];
+	int fd, id;
+
+	fd = timerfd_create(CLOCK_MONOTONIC, 0);
+	good(CALL(SYS_timer_create, CLOCK_MONOTONIC, &event, &id, 0), "timer_create");
+	for (i = 0; i < 201; i++) {
+		add(&monotonic, TIME(ret[0] = CALL(SYS_clock_gettime, CLOCK_MONOTONIC, &ts, 0, 0)));
+		add(&boottime, TIME(ret[1] = CALL(SYS_clock_gettime, CLOCK_BOOTTIME, &ts, 0, 0)));
+		add(&nanosleep, TIME(ret[2] = CALL(SYS_clock_nanosleep, CLOCK_MONOTONIC,
+						   TIMER_ABSTIME, &past, NULL)));
+		add(&timerfd, TIME(ret[3] = CALL(SYS_timerfd_settime, fd, TFD_TIMER_ABSTIME,
+						 &far, NULL)));
+		good(CALL(SYS_timerfd_settime, fd, 0, &off, NULL), "timerfd_settime");
+		add(&timer, TIME(ret[4] = CALL(SYS_timer_settime, id, TIMER_ABSTIME, &far, NULL)));
+		good(CALL(SYS_timer_settime, id, 0, &off, NULL), "timer_settime");
+		add(&futex, TIME(ret[5] = call6(SYS_futex, (long)&word, FUTEX_WAIT_BITSET_PRIVATE,
+						0, (long)&far.it_value, 0,
+						FUTEX_BITSET_MATCH_ANY)));
+		for (call = 0; call < 5; call++)
+			expect(ret[call], 0, failed);
+		expect(ret[5], -EAGAIN, failed);
+	}
+	close(fd);
+	CALL(SYS_timer_delete, id, 0, 0, 0);
+	print(&monotonic, "clock_gettime/%s", where);
+	print(&boottime, "clock_gettime_boottime/%s", where);
+	print(&nanosleep, "clock_nanosleep/%s", where);
+	print(&timerfd, "timerfd_settime/%s", where);
+	print(&timer, "timer_settime/%s", where);
+	print(&futex, "futex/%s", where);
+}
+
+/* Counts what runs beside this loop, which itself takes so many instructions. */
+static uint64_t others(uint64_t loops)
+{
+	uint64_t taken = TIME(({
+		uint64_t left = loops;
+
+		asm volatile("1: dec %0; jnz 1b" : "+r"(left));
+	}));
+
+	return taken - 2 * loops;
+}
+
+/*
+ * What it takes to close the last references to namespaces, with all that is freed after a grace
+ * period: the instructions of CLOSED calls of close() and of everything that runs meanwhile, beside
+ * a loop that lasts longer than that. close_plain is the same with files which all refer to the
+ * initial namespace, so that nothing is freed but themselves.
+ */
+#define CLOSED		1000
+#define SETTLE		(200 * 1000 * 1000 / 2)
+
+static void deferred(bool namespaces, bool offsets, struct series *series)
+{
+	static int fds[CLOSED];
+	unsigned int i;
+	uint64_t close;
+
+	for (i = 0; i < CLOSED; i++) {
+		if (namespaces) {
+			unshare_time();
+			if (offsets)
+				write_offsets();
+		}
+		fds[i] = open_children_ns();
+	}
+	if (namespaces)
+		enter(host);
+	others(SETTLE);
+	close = TIME({
+		for (i = 0; i < CLOSED; i++)
+			CALL(SYS_close, fds[i], 0, 0, 0);
+	});
+	add(series, (close + others(SETTLE)) / CLOSED);
+}
+
+static void close_deferred(void)
+{
+	static struct series plain, zero, offsets;
+	unsigned int i;
+
+	for (i = 0; i < 5; i++) {
+		deferred(false, false, &plain);
+		deferred(true, false, &zero);
+		deferred(true, true, &offsets);
+	}
+	print(&plain, "close_plain");
+	print(&zero, "close_deferred/zero");
+	print(&offsets, "close_deferred/offsets");
+}
+
+static unsigned int vmas(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned int count = 0;
+	int c;
+
+	if (!maps)
+		error(1, errno, "/proc/self/maps");
+	while ((c = getc(maps)) != EOF)
+		count += c == '\n';
+	fclose(maps);
+	return count;
+}
+
+/* Gives the task so many VMAs: pages of which every other one may be read. */
+static void make_vmas(unsigned int wanted)
+{
+	unsigned int have = vmas(), i;
+	char *area;
+
+	if (wanted < have)
+		error(1, 0, "the task has %u VMAs already, more than %u", have, wanted);
+	if (wanted == have)
+		return;
+	area = mmap(NULL, (wanted - have) * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (area == MAP_FAILED)
+		error(1, errno, "mmap");
+	for (i = 1; i < wanted - have; i += 2)
+		if (mprotect(area + i * PAGE, PAGE, PROT_READ))
+			error(1, errno, "mprotect");
+}
+
+static void with_vmas(unsigned int wanted, unsigned int forks)
+{
+	char where[32];
+
+	make_vmas(wanted);
+	snprintf(where, sizeof(where), "/vmas%u", wanted);
+	printf("COUNT vmas%u %u\n", wanted, vmas());
+	cycles(where, true, 51);
+	joins("fork", fork_and_wait, where, true, forks);
+}
+
+/* Runs the statement in a child, so that it leaves nothing behind. */
+#define IN_CHILD(statement)						\
+do {									\
+	int __status;							\
+	pid_t __pid;							\
+									\
+	fflush(stdout);							\
+	__pid = fork();							\
+	if (__pid < 0)							\
+		error(1, errno, "fork");				\
+	if (!__pid) {							\
+		self = open("/proc/self", O_PATH | O_CLOEXEC);		\
+		statement;						\
+		fflush(stdout);						\
+		_exit(0);						\
+	}								\
+	if (waitpid(__pid, &__status, 0) != __pid || __status)		\
+		error(1, 0, "a child failed");				\
+} while (0)
+
+/*
+ * Reading CLOCK_MONOTONIC takes longer while the nanoseconds of the real time and of the distance to
+ * it carry into the seconds. The latter are whatever the boot gave: make them few.
+ */
+static void make_carries_rare(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_sec += 1700000000;
+	ts.tv_nsec -= 1000000;
+	if (ts.tv_nsec < 0) {
+		ts.tv_sec--;
+		ts.tv_nsec += 1000000000;
+	}
+	if (clock_settime(CLOCK_REALTIME, &ts))
+		error(1, errno, "clock_settime");
+}
+
+static void costs(void)
+{
+	make_carries_rare();
+	IN_CHILD(cycles("", false, 201));
+	IN_CHILD(cycles("", true, 201));
+	IN_CHILD(joins("fork", fork_and_wait, "", false, 1001));
+	IN_CHILD(joins("fork", fork_and_wait, "", true, 1001));
+	make_least();
+	IN_CHILD(joins("exec", exec_and_wait, "", false, 1001));
+	IN_CHILD(joins("exec", exec_and_wait, "", true, 1001));
+	IN_CHILD(offsets_file());
+	IN_CHILD(system_calls("host"));
+	IN_CHILD({
+		unshare_time();
+		write_offsets();
+		enter(open_children_ns());
+		system_calls("ns");
+	});
+	IN_CHILD(close_deferred());
+	IN_CHILD(with_vmas(10, 1001));
+	IN_CHILD(with_vmas(1000, 201));
+	IN_CHILD(with_vmas(30000, 21));
+}
+
+static void set_limit(const char *path, unsigned int value)
+{
+	FILE *file = fopen(path, "w");
+
+	if (!file || fprintf(file, "%u\n", value) < 0 || fclose(file))
+		error(1, errno, "%s", path);
+}
+
+/* The pages that are free, also in the lists of the CPUs; then every cache of objects. */
+static void phase(const char *name)
+{
+	FILE *zones = fopen("/proc/zoneinfo", "r"), *slabs = fopen("/proc/slabinfo", "r");
+	unsigned long pages, free = 0;
+	char line[256];
+
+	if (!zones || !slabs)
+		error(1, errno, "/proc/zoneinfo or /proc/slabinfo");
+	while (fgets(line, sizeof(line), zones))
+		if (sscanf(line, " pages free %lu", &pages) == 1 ||
+		    sscanf(line, " count: %lu", &pages) == 1)
+			free += pages;
+	printf("PAGES %s %lu\n", name, free);
+	while (fgets(line, sizeof(line), slabs))
+		printf("SLAB %s %s", name, line);
+	fclose(zones);
+	fclose(slabs);
+}
+
+#define MOST	100000
+static int alive[MOST];
+
+static void grow(unsigned int from, unsigned int to, int flag, bool offsets)
+{
+	const char *path = flag == CLONE_NEWUTS ? "/proc/self/ns/uts" : CHILDREN_NS;
+	unsigned int i;
+
+	for (i = from; i < to; i++) {
+		good(CALL(SYS_unshare, flag, 0, 0, 0), "unshare");
+		if (offsets)
+			write_offsets();
+		alive[i] = good(CALL(SYS_open, path, O_RDONLY | O_CLOEXEC, 0, 0), path);
+	}
+}
+
+/*
+ * Memory: MOST namespaces are kept alive by open files. The control is as many of another kind,
+ * kept alive in the same way, which are objects of a cache of their own and nothing else.
+ */
+static void memory(const char *name, int flag, bool offsets)
+{
+	char moment[32];
+
+	snprintf(moment, sizeof(moment), "%s-before", name);
+	phase(moment);
+	grow(0, MOST, flag, offsets);
+	snprintf(moment, sizeof(moment), "%s-after", name);
+	phase(moment);
+}
+
+static void live(void)
+{
+	static const unsigned int counts[] = { 1, 100, 10000, MOST };
+	unsigned int from = 0, i;
+	char where[32];
+
+	for (i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
+		grow(from, counts[i], CLONE_NEWTIME, false);
+		from = counts[i];
+		enter(host);
+		snprintf(where, sizeof(where), "/live%u", from);
+		cycles(where, true, 201);
+	}
+}
+
+static void all_live(void)
+{
+	const struct rlimit files = { MOST + 100, MOST + 100 };
+
+	if (setrlimit(RLIMIT_NOFILE, &files))
+		error(1, errno, "setrlimit");
+	set_limit("/proc/sys/user/max_time_namespaces", 2 * MOST);
+	set_limit("/proc/sys/user/max_uts_namespaces", 2 * MOST);
+	IN_CHILD(memory("uts", CLONE_NEWUTS, false));
+	others(SETTLE);
+	IN_CHILD(memory("zero", CLONE_NEWTIME, false));
+	others(SETTLE);
+	IN_CHILD(memory("offsets", CLONE_NEWTIME, true));
+	others(SETTLE);
+	IN_CHILD(live());
+}
+
+/*
+ * Two tasks, on two CPUs, write: in turns of WINDOW nanoseconds one alone, both at once, the other
+ * alone. They write both offsets of a namespace of their own; as the control, a page of a file of
+ * their own. The samples are a window's writes of both, alone and together.
+ */
+#define ROUNDS		200
+#define WINDOW		20000000L
+
+struct shared {
+	/* Who writes in the current window: a bit for each; or that it is over. */
+	_Atomic unsigned int who;
+	/* Each in a cache line of its own. */
+	struct {
+		_Alignas(64) _Atomic uint64_t writes;
+	} task[2];
+};
+
+#define OVER	4U
+
+static void writer(struct shared *shared, unsigned int me, bool offsets)
+{
+	const char *name = offsets ? OFFSETS_FILE : "a page";
+	unsigned int who;
+	cpu_set_t cpu;
+	long fd;
+
+	CPU_ZERO(&cpu);
+	CPU_SET(me, &cpu);
+	if (sched_setaffinity(0, sizeof(cpu), &cpu))
+		error(1, errno, "CPU %u", me);
+	if (offsets)
+		unshare_time();
+	fd = good(offsets ? open_offsets(O_WRONLY) : memfd_create(name, 0), name);
+	while ((who = atomic_load_explicit(&shared->who, memory_order_relaxed)) != OVER) {
+		if (!(who & 1U << me)) {
+			__builtin_ia32_pause();
+			continue;
+		}
+		/* A file of offsets is always written from its beginning. */
+		if (!offsets)
+			lseek(fd, 0, SEEK_SET);
+		expect(CALL(SYS_write, fd, OFFSETS, strlen(OFFSETS), 0), strlen(OFFSETS), name);
+		atomic_fetch_add_explicit(&shared->task[me].writes, 1, memory_order_relaxed);
+	}
+}
+
+static uint64_t window(struct shared *shared, unsigned int who)
+{
+	const struct timespec length = { .tv_nsec = WINDOW };
+	uint64_t before[2], writes = 0;
+	unsigned int i;
+
+	for (i = 0; i < 2; i++)
+		before[i] = shared->task[i].writes;
+	shared->who = who;
+	nanosleep(&length, NULL);
+	for (i = 0; i < 2; i++)
+		writes += shared->task[i].writes - before[i];
+	shared->who = 0;
+	return writes;
+}
+
+static void writers(const char *name, bool offsets)
+{
+	struct shared *shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	static struct series alone, both;
+	pid_t pids[2];
+	unsigned int i;
+
+	if (shared == MAP_FAILED)
+		error(1, errno, "mmap");
+	fflush(stdout);
+	for (i = 0; i < 2; i++) {
+		pids[i] = good(fork(), "fork");
+		if (!pids[i]) {
+			self = open("/proc/self", O_PATH | O_CLOEXEC);
+			writer(shared, i, offsets);
+			_exit(0);
+		}
+	}
+	for (i = 0; i < ROUNDS; i++) {
+		uint64_t first = window(shared, 1);
+
+		add(&both, window(shared, 3));
+		add(&alone, first + window(shared, 2));
+	}
+	shared->who = OVER;
+	for (i = 0; i < 2; i++)
+		wait_for(pids[i]);
+	print(&alone, "writers_alone/%s", name);
+	print(&both, "writers_both/%s", name);
+}
+
+int main(void)
+{
+	const char *what = getenv("TIMENS_BENCH");
+	uint64_t least = UINT64_MAX;
+	unsigned int i;
+
+	if (!what)
+		error(1, 0, "TIMENS_BENCH is not set");
+	printf("TIMENS-BEGIN %s\n", what);
+	for (i = 0; i < 100; i++) {
+		uint64_t nothing = TIME();
+
+		if (nothing < least)
+			least = nothing;
+	}
+	overhead = least;
+	printf("COUNT overhead %lu\n", overhead);
+	printf("COUNT thousand %lu\n", TIME(asm volatile(".rept 1000; nop; .endr")));
+	host = good(CALL(SYS_open, "/proc/self/ns/time", O_RDONLY | O_CLOEXEC, 0, 0), "ns/time");
+	if (!strcmp(what, "costs"))
+		costs();
+	else if (!strcmp(what, "live"))
+		all_live();
+	else if (!strcmp(what, "writers")) {
+		writers("offsets", true);
+		writers("file", false);
+	}
+	else
+		error(1, 0, "TIMENS_BENCH=%s is unknown", what);
+	return 0;
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How large objects are, as `llvm-size` tells.
+
+use crate::{kbuild::Kind, steps::Step, Context};
+use anyhow::{ensure, Result};
+use serde::Serialize;
+use std::{
+    fs,
+    ops::AddAssign,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// Bytes by what they are; tables for the linker and for patching are none of these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Size {
+    /// Code, also that which is dropped after the boot.
+    pub text: u64,
+    pub rodata: u64,
+    /// What can be written, with what begins as zeroes.
+    pub data: u64,
+}
+
+impl AddAssign for Size {
+    fn add_assign(&mut self, other: Self) {
+        self.text += other.text;
+        self.rodata += other.rodata;
+        self.data += other.data;
+    }
+}
+
+/// The objects that only one of the implementations has.
+pub fn objects(context: &Context, kind: Kind) -> Vec<PathBuf> {
+    let names = match kind.is_ours() {
+        true => ["namespace_rs.o", "namespace_init.o"],
+        false => ["namespace.o", "namespace_vdso.o"],
+    };
+    let dir = context.build_dir(kind).join("kernel/time");
+    names.map(|name| dir.join(name)).into()
+}
+
+/// The bytes of all functions of a linked kernel, the sections of which are padded.
+pub fn functions(context: &Context, step: &Step, file: &Path) -> Result<u64> {
+    let mut nm = Command::new(context.toolchain.llvm_tool("llvm-nm")?);
+    nm.args(["--print-size", "--defined-only"]).arg(file);
+    let log = step.command(&mut nm, "functions")?;
+    let bytes = parse_functions(&fs::read_to_string(&log)?);
+    ensure!(bytes > 0, "llvm-nm names no code: see {}", log.display());
+    Ok(bytes)
+}
+
+/// Sums up lines of an address, a size, a letter for the kind, and a name.
+fn parse_functions(text: &str) -> u64 {
+    text.lines()
+        .filter_map(|line| {
+            let words: Vec<_> = line.split_ascii_whitespace().collect();
+            match words[..] {
+                [_, size, "t" | "T", _] => u64::from_str_radix(size, 16).ok(),
+                _ => None,
+            }
+        })
+        .sum()
+}
+
+/// The size of files together.
+pub fn of(context: &Context, step: &Step, files: &[PathBuf]) -> Result<Size> {
+    let mut size = Command::new(context.toolchain.llvm_tool("llvm-size")?);
+    let log = step.command(size.arg("-A").args(files), "size")?;
+    let text = fs::read_to_string(&log)?;
+    let size = parse(&text);
+    ensure!(
+        size.text > 0,
+        "llvm-size names no code: see {}",
+        log.display()
+    );
+    Ok(size)
+}
+
+fn parse(text: &str) -> Size {
+    let mut total = Size::default();
+    for line in text.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let (Some(section), Some(bytes)) = (words.next(), words.next()) else {
+            continue;
+        };
+        if let Ok(bytes) = bytes.parse() {
+            total += sort(section, bytes);
+        }
+    }
+    total
+}
+
+fn sort(section: &str, bytes: u64) -> Size {
+    let mut size = Size::default();
+    let is = |names: &[&str]| names.iter().any(|name| section.starts_with(name));
+    if is(&[".text", ".init.text", ".exit.text"]) {
+        size.text = bytes;
+    } else if is(&[".rodata"]) {
+        size.rodata = bytes;
+    } else if is(&[".data", ".init.data", ".bss"]) {
+        size.data = bytes;
+    }
+    size
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_functions_up() {
+        let text = "$ \"llvm-nm\"\nffffffff81000000 0000000000000010 T one\n\
+                    ffffffff81000010 000000000000000a t two\n\
+                    ffffffff82000000 00000000000000ff D data\nffffffff81000020 T label\n";
+        assert_eq!(parse_functions(text), 26);
+    }
+
+    #[test]
+    fn sorts_sections() {
+        let text = "namespace.o  :\nsection size addr\n.text 1000 0\n.init.text 16 0\n\
+                    .rodata.str1.1 30 0\n.data 400 0\n.bss 8 0\n__ksymtab_gpl 24 0\n\
+                    .comment 99 0\n.llvm_addrsig 4 0\nTotal 1581\n";
+        let size = Size {
+            text: 1016,
+            rodata: 30,
+            data: 408,
+        };
+        assert_eq!(parse(text), size);
+    }
+}
