@@ -5,11 +5,12 @@
 #   KDIR= or LINUX_TARBALL=   a Linux 7.3.y of your own in place of Debian's package
 #   RUSTC= LLVM= BINDGEN=     tools of your own
 #   JOBS= ACCEL=              parallel jobs, QEMU accelerator
+#   FUZZ=                     options of fuzz: --seed, --operations, --replay
 #   FORCE=1                   tree: drop your work in out/linux;
 #                             refresh: overwrite changes made to the patches meanwhile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup base tree refresh build build-stock run shell test bench bench-vdso clean distclean
+.PHONY: help setup base tree refresh build build-stock run shell test fuzz fuzz-offsets bench bench-vdso clean distclean
 
 # The kernel's own make, which the harness runs, is not a part of this one.
 unexport MAKEFLAGS MFLAGS MAKELEVEL
@@ -47,6 +48,12 @@ shell: tree ## boot the Rust kernel to an interactive shell
 
 test: tree ## every test, on the Rust and on the stock kernel
 	@$(harness) test
+
+fuzz: tree ## a million random operations on both kernels, whose outcomes must be the same
+	@$(harness) fuzz $(FUZZ)
+
+fuzz-offsets: tree ## look for arguments that the kernel's arithmetic gets wrong, on the host
+	@$(harness) fuzz-offsets
 
 bench: tree ## count what each operation costs on the stock and on the Rust kernel, to the instruction
 	@$(harness) bench

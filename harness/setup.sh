@@ -20,9 +20,9 @@ OWN_BINDGEN=0.72.1
 ENV=$TOP/out/toolchain.env
 
 # Tools that need no version, and the Debian packages that bring them.
-TOOLS="make gcc objcopy git flex bison bc cpio rsync perl python3 xz kmod
+TOOLS="make gcc g++ objcopy git flex bison bc cpio rsync perl python3 xz kmod
 	qemu-system-x86_64 unshare nsenter lsns flock"
-PACKAGES="make gcc binutils gcc-multilib libc6-dev git flex bison bc cpio rsync perl python3 xz-utils kmod
+PACKAGES="make gcc g++ binutils gcc-multilib libc6-dev git flex bison bc cpio rsync perl python3 xz-utils kmod
 	qemu-system-x86 util-linux libelf-dev libcap-dev ccache ca-certificates debian-archive-keyring"
 LLVM_TOOLS="clang ld.lld llvm-ar llvm-nm llvm-objcopy llvm-objdump llvm-readelf llvm-strip"
 

@@ -70,7 +70,7 @@ pub fn pack(context: &Context, step: &Step, kind: Kind) -> Result<PathBuf> {
     }
     let module = context.build_dir(kind).join("drivers/misc/ntsync.ko");
     image.add("/modules/ntsync.ko", module);
-    image.write(context, step, kind)
+    image.write(context, step, kind, path(context, kind))
 }
 
 /// Packs the guest that measures a kernel, which is small, and gives the archive's path.
@@ -83,7 +83,21 @@ pub fn pack_bench(context: &Context, step: &Step, kind: Kind) -> Result<PathBuf>
     image.add("/init", sources.join("init"));
     image.add("/jobs/bench", compile(step, &sources, &dir, "bench")?);
     image.add_busybox(context.toolchain.need("BUSYBOX")?.into())?;
-    image.write(context, step, kind)
+    image.write(context, step, kind, path(context, kind))
+}
+
+/// Packs the guest that carries the requests of a file out, and gives the archive's path.
+pub fn pack_fuzz(context: &Context, step: &Step, kind: Kind, requests: &Path) -> Result<PathBuf> {
+    let dir = context.out.join("guest");
+    let sources = context.top.join("harness/guest");
+
+    let mut image = Image::default();
+    image.add("/init", sources.join("init"));
+    image.add("/jobs/fuzz", compile(step, &sources, &dir, "fuzz")?);
+    image.add("/requests", requests.to_owned());
+    image.add_busybox(context.toolchain.need("BUSYBOX")?.into())?;
+    let archive = dir.join(format!("fuzz-{}.cpio", kind.name()));
+    image.write(context, step, kind, archive)
 }
 
 impl Image {
@@ -135,9 +149,14 @@ impl Image {
         Ok(spec)
     }
 
-    /// Writes the archive for a kernel, unless it is there already, and gives its path.
-    fn write(&self, context: &Context, step: &Step, kind: Kind) -> Result<PathBuf> {
-        let archive = path(context, kind);
+    /// Writes an archive for a kernel, unless it is there already, and gives its path.
+    fn write(
+        &self,
+        context: &Context,
+        step: &Step,
+        kind: Kind,
+        archive: PathBuf,
+    ) -> Result<PathBuf> {
         let spec = self.spec()?;
         let stamp = archive.with_extension("stamp");
         let state = self.state(&spec)?;

@@ -4,6 +4,7 @@
 
 mod bench;
 mod bench_vdso;
+mod fuzz;
 mod guest;
 mod initramfs;
 mod kbuild;
@@ -57,6 +58,13 @@ enum Subcommands {
     },
     /// Count what each operation costs on both kernels.
     Bench,
+    /// Run the same random operations on both kernels and compare what came of them.
+    Fuzz(fuzz::Options),
+    /// Look for arguments that the kernel's arithmetic gets wrong, on the host.
+    FuzzOffsets {
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
     /// Time clock reads of both kernels' vDSO on this machine.
     BenchVdso(bench_vdso::Options),
 }
@@ -116,6 +124,8 @@ fn run(command: Subcommands) -> Result<bool> {
         Subcommands::Test => test::test(&context),
         Subcommands::Race { kind, rounds } => test::race(&context, kind, rounds),
         Subcommands::Bench => bench::bench(&context),
+        Subcommands::Fuzz(options) => fuzz::fuzz(&context, &options),
+        Subcommands::FuzzOffsets { seconds } => fuzz::fuzz_offsets(&context, seconds),
         Subcommands::BenchVdso(options) => bench_vdso::bench(&context, &options),
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::{
     bench_vdso,
+    fuzz::Comparison,
     guest::{self, Guest, Machine},
     initramfs,
     kbuild::{self, Kind},
@@ -23,6 +24,9 @@ use std::{
 /// How many rounds the race has in the summary's short form.
 const SHORT_RACE: u32 = 2000;
 
+/// The seed of the summary's short run of random operations, and how many sequences it has.
+const SHORT_FUZZ: (u64, u32) = (1, 120);
+
 /// Only the KUnit guest runs KUnit.
 pub const KUNIT_OFF: &str = "kunit.enable=0";
 
@@ -30,8 +34,8 @@ pub const KUNIT_OFF: &str = "kunit.enable=0";
 const OUR_SUITES: &str = "time_namespace";
 
 /// The tree's round trip, its scripts, formatting, this crate; four kernels; the selftests; the
-/// images; four archives; eight guests.
-const STEPS: usize = 4 + 4 * kbuild::BUILD_STEPS + 2 + 4 + 8;
+/// images; four archives; ten guests.
+const STEPS: usize = 4 + 4 * kbuild::BUILD_STEPS + 2 + 4 + 10;
 
 /// Runs every check and prints the summary.
 pub fn test(context: &Context) -> Result<bool> {
@@ -72,6 +76,7 @@ pub fn test(context: &Context) -> Result<bool> {
         session.pack(kind);
         session.programs(kind, &OTHER_VDSO, &[KUNIT_OFF.into()], false);
     }
+    session.fuzz();
     session.kunit();
     session.programs(
         Kind::Rust,
@@ -243,6 +248,22 @@ impl<'a> Session<'a> {
         console
     }
 
+    /// Runs the same random operations on the stock and on our kernel.
+    fn fuzz(&mut self) {
+        let context = self.context;
+        let (seed, sequences) = SHORT_FUZZ;
+        let name = format!("fuzz, seed {seed}");
+        self.record(&name, Column::Ours, |steps| {
+            let mut comparison = Comparison::new(seed);
+            comparison.advance(context, steps, sequences)?;
+            comparison.explain(context)?;
+            Ok(match comparison.failures() {
+                none if none.is_empty() => passed(),
+                failures => failures.into_iter().flat_map(failed).collect(),
+            })
+        });
+    }
+
     /// Boots our kernel with KUnit enabled and reads its results from the kernel's messages.
     fn kunit(&mut self) {
         let context = self.context;
@@ -310,7 +331,17 @@ fn vdso_images(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     Ok(passed())
 }
 
-/// What the series has in Rust, in the kernel's style, and this crate.
+/// The roots of the crates under harness/.
+const OUR_CRATES: [&str; 6] = [
+    "src/main.rs",
+    "offsets/src/lib.rs",
+    "offsets/kernel/build.rs",
+    "offsets/kernel/src/lib.rs",
+    "offsets/kunit_tests/src/lib.rs",
+    "offsets/fuzz/src/main.rs",
+];
+
+/// What the series has in Rust, in the kernel's style, and these crates.
 fn formatting(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     let git = |arguments: &[&str]| -> Result<String> {
         let output = Command::new("git")
@@ -343,19 +374,23 @@ fn formatting(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     step.command(&mut kernel, "rustfmt-kernel")?;
     let mut harness = Command::new(rustfmt);
     harness.args(["--check", "--edition", "2021"]);
-    step.command(
-        harness.arg(context.top.join("harness/src/main.rs")),
-        "rustfmt-harness",
-    )?;
+    harness.args(OUR_CRATES.map(|file| context.top.join("harness").join(file)));
+    step.command(&mut harness, "rustfmt-harness")?;
     Ok(passed())
 }
 
-/// The unit tests of this crate, each a result.
+/// The tests of this crate, and of the kernel's arithmetic on the host, each a result.
 fn crate_tests(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     let mut cargo = Command::new(context.toolchain.need("CARGO")?);
     // As `make` builds the crate itself, so that nothing is compiled twice.
     cargo.env("RUSTC", context.toolchain.need("RUSTC")?);
-    cargo.args(["test", "--release", "--locked", "--manifest-path"]);
+    cargo.args([
+        "test",
+        "--release",
+        "--locked",
+        "--workspace",
+        "--manifest-path",
+    ]);
     cargo.arg(context.top.join("harness/Cargo.toml"));
     cargo.arg("--target-dir").arg(context.out.join("cargo"));
     let log = step.command(&mut cargo, "cargo-test")?;

@@ -1,0 +1,564 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `fuzz`: the same random operations on the stock and on our kernel, and what came of them
+//! compared.
+//!
+//! The guest's program, `harness/guest/fuzz.c`, draws the operations from a seed and gives a hash of
+//! what each sequence of them came to. Of one that differs it then tells the whole text, for fewer
+//! and fewer of its operations, until each that is left is needed.
+
+mod offsets;
+mod shrink;
+
+pub use offsets::fuzz_offsets;
+
+use crate::{
+    guest::{self, Guest, Machine},
+    initramfs,
+    kbuild::{self, Kind},
+    steps::{Step, Steps},
+    test::KUNIT_OFF,
+    Context,
+};
+use anyhow::{bail, Context as _, Result};
+use clap::Args;
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+    fs,
+    time::{Duration, Instant},
+};
+
+/// Operations of a sequence, which begins with a fresh set of processes.
+const LENGTH: u32 = 200;
+/// Sequences of one boot.
+const SEQUENCES: u32 = 500;
+/// How long a guest may take for a sequence; it gives up an operation that hangs by itself.
+const SEQUENCE_LIMIT: Duration = Duration::from_secs(40);
+/// Of how many sequences the shortest form is looked for.
+const SHRUNK: usize = 3;
+/// How many boots may end before their time.
+const DEATHS: usize = 20;
+
+/// The two kernels that are compared.
+const KINDS: [Kind; 2] = [Kind::Stock, Kind::Rust];
+
+#[derive(Args)]
+pub struct Options {
+    /// What the operations are drawn from.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many operations on each kernel, in sequences of 200.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
+    operations: u32,
+    /// Instead, one sequence again, with these of its operations: SEQUENCE:OPERATION,OPERATION…
+    #[arg(long, value_parser = Request::parse)]
+    replay: Option<Request>,
+    /// With the kernels as they are.
+    #[arg(long, hide = true)]
+    no_build: bool,
+}
+
+/// One sequence to run.
+#[derive(Clone, Debug, PartialEq)]
+struct Request {
+    sequence: u32,
+    /// Those to run and to tell of; if there is no list all are run and only hashed.
+    operations: Option<Vec<u32>>,
+}
+
+impl Request {
+    fn parse(text: &str) -> Result<Self, String> {
+        let wrong = "not of the form SEQUENCE:OPERATION,OPERATION…";
+        let (sequence, operations) = text.split_once(':').ok_or(wrong)?;
+        let number = |text: &str| text.trim().parse::<u32>().map_err(|_| wrong);
+        Ok(Self {
+            sequence: number(sequence)?,
+            operations: Some(
+                operations
+                    .split(',')
+                    .map(number)
+                    .collect::<Result<_, _>>()?,
+            ),
+        })
+    }
+
+    /// The form that the guest reads.
+    fn to_line(&self, seed: u64) -> String {
+        let sequence = self.sequence;
+        match &self.operations {
+            None => format!("hash {seed} {sequence} {LENGTH}\n"),
+            Some(operations) => {
+                let mut line = format!("list {seed} {sequence}");
+                for operation in operations {
+                    line += &format!(" {operation}");
+                }
+                line + "\n"
+            }
+        }
+    }
+}
+
+/// What a sequence came to.
+#[derive(Clone, Debug, PartialEq)]
+enum Answer {
+    /// The text, or its hash.
+    Text(Vec<String>),
+    /// A write failed for want of memory, after which everything may be different.
+    OutOfMemory,
+    /// The guest did not survive it.
+    Died(String),
+}
+
+impl Answer {
+    fn lines(&self) -> Vec<String> {
+        match self {
+            Self::Text(lines) => lines.clone(),
+            Self::OutOfMemory => vec!["a write failed with ENOMEM".to_owned()],
+            Self::Died(why) => vec![why.clone()],
+        }
+    }
+}
+
+/// How two answers compare.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Relation {
+    Same,
+    /// The one difference that is meant: ours needs memory for a write, stock does not.
+    Allowed,
+    Different,
+}
+
+fn relation(stock: &Answer, ours: &Answer) -> Relation {
+    match (stock, ours) {
+        (Answer::Died(_), _) | (_, Answer::Died(_)) => Relation::Different,
+        (_, Answer::OutOfMemory) => Relation::Allowed,
+        (stock, ours) if stock == ours => Relation::Same,
+        _ => Relation::Different,
+    }
+}
+
+/// How often each operation came to what.
+type Counts = BTreeMap<String, BTreeMap<String, u64>>;
+
+/// What one kernel made of a number of requests.
+#[derive(Default)]
+struct Run {
+    answers: Vec<Answer>,
+    counts: Counts,
+    /// What is wrong besides: what the kernel reported of itself.
+    problems: Vec<String>,
+    time: Duration,
+}
+
+/// The answers in a guest's output, as far as it got.
+fn parse(output: &str) -> Vec<Answer> {
+    let mut answers = vec![];
+    let mut lines = vec![];
+    for line in output.lines() {
+        if let Some(line) = line.strip_prefix("| ") {
+            lines.push(line.to_owned());
+        } else if line.starts_with("TIMENS-BEGIN ") {
+            lines.clear();
+        } else if line.starts_with("TIMENS-END ") {
+            let lines = std::mem::take(&mut lines);
+            answers.push(match line.ends_with(" out-of-memory") {
+                true => Answer::OutOfMemory,
+                false => Answer::Text(lines),
+            });
+        }
+    }
+    answers
+}
+
+fn add_counts(counts: &mut Counts, output: &str) {
+    for line in output.lines() {
+        let Some(line) = line.strip_prefix("TIMENS-COUNT ") else {
+            continue;
+        };
+        let mut words = line.split(' ');
+        let kind = counts
+            .entry(words.next().unwrap_or_default().to_owned())
+            .or_default();
+        while let (Some(outcome), Some(count)) = (words.next(), words.next()) {
+            *kind.entry(outcome.to_owned()).or_default() += count.parse::<u64>().unwrap_or(0);
+        }
+    }
+}
+
+/// Runs the requests on one kernel, in as many boots as it takes: one that a guest does not survive
+/// is its answer, and the others are run without it.
+fn run(context: &Context, step: &Step, kind: Kind, seed: u64, requests: &[Request]) -> Result<Run> {
+    let mut all = Run::default();
+    let mut deaths = 0;
+    let guest_dir = context.out.join("guest");
+    fs::create_dir_all(&guest_dir)
+        .with_context(|| format!("cannot create {}", guest_dir.display()))?;
+    while all.answers.len() < requests.len() {
+        let rest = &requests[all.answers.len()..];
+        let text: String = rest.iter().map(|request| request.to_line(seed)).collect();
+        let path = guest_dir.join("requests");
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        let initrd = initramfs::pack_fuzz(context, step, kind, &path)?;
+        let guest = Guest {
+            name: format!("fuzz-{}", kind.name()),
+            kind,
+            initrd: &initrd,
+            job: "fuzz",
+            arguments: vec![KUNIT_OFF.to_owned()],
+            limit: Duration::from_secs(120) + SEQUENCE_LIMIT * rest.len() as u32,
+            busy_host: false,
+            machine: Machine::Fast,
+        };
+        let mut started = None;
+        let transcript = guest::run(context, step, &guest, |line| {
+            if line.starts_with("TIMENS-BEGIN ") {
+                started.get_or_insert_with(Instant::now);
+            }
+        })?;
+        let Some(started) = started else {
+            bail!(
+                "the {} kernel's guest ran nothing: {}",
+                kind.name(),
+                transcript.problems.join("; ")
+            );
+        };
+        all.time += started.elapsed();
+        add_counts(&mut all.counts, &transcript.output);
+        let answers = parse(&transcript.output);
+        let complete = answers.len() == rest.len();
+        all.answers.extend(answers);
+        if complete {
+            all.problems.extend(transcript.problems);
+            break;
+        }
+        let why = transcript.problems.join("; ");
+        deaths += 1;
+        if deaths > DEATHS {
+            bail!(
+                "the {} kernel's guest died {deaths} times, the last time: {why}",
+                kind.name()
+            );
+        }
+        all.answers.push(Answer::Died(why));
+    }
+    Ok(all)
+}
+
+/// Runs the requests on both kernels.
+fn run_both(
+    context: &Context,
+    step: &Step,
+    seed: u64,
+    requests: &[Request],
+) -> Result<[Vec<Answer>; 2]> {
+    let [stock, ours] = KINDS.map(|kind| run(context, step, kind, seed, requests));
+    Ok([stock?.answers, ours?.answers])
+}
+
+/// What a number of sequences came to on both kernels.
+#[derive(Default)]
+pub struct Comparison {
+    seed: u64,
+    sequences: u32,
+    allowed: u32,
+    /// Those that differ, and from which line on.
+    different: Vec<(u32, usize)>,
+    counts: Counts,
+    problems: Vec<String>,
+    times: [Duration; 2],
+}
+
+impl Comparison {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            ..Self::default()
+        }
+    }
+
+    /// Runs the next sequences, as many as one boot takes or fewer, on both kernels: two steps.
+    pub fn advance(&mut self, context: &Context, steps: &mut Steps, most: u32) -> Result<()> {
+        let first = self.sequences;
+        let count = most.min(SEQUENCES);
+        let requests: Vec<_> = (first..first + count)
+            .map(|sequence| Request {
+                sequence,
+                operations: None,
+            })
+            .collect();
+        let mut both = vec![];
+        for (index, kind) in KINDS.into_iter().enumerate() {
+            let title = format!(
+                "seed {}, sequences {first} to {} on the {} kernel",
+                self.seed,
+                first + count - 1,
+                kind.name()
+            );
+            let run = steps.run(&title, |step| {
+                step.expect(count.into());
+                run(context, step, kind, self.seed, &requests)
+            })?;
+            self.times[index] += run.time;
+            let name = kind.name();
+            let problems = run.problems.into_iter();
+            self.problems
+                .extend(problems.map(|why| format!("{name}: {why}")));
+            if kind == Kind::Rust {
+                for (kind, outcomes) in run.counts {
+                    let counts = self.counts.entry(kind).or_default();
+                    for (outcome, count) in outcomes {
+                        *counts.entry(outcome).or_default() += count;
+                    }
+                }
+            }
+            both.push(run.answers);
+        }
+        self.sequences += count;
+        for (request, (stock, ours)) in requests.iter().zip(both[0].iter().zip(&both[1])) {
+            match relation(stock, ours) {
+                Relation::Same => {}
+                Relation::Allowed => self.allowed += 1,
+                Relation::Different => {
+                    let line = same_lines(&stock.lines(), &ours.lines());
+                    self.different.push((request.sequence, line));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for the shortest form of the first sequences that differ, and tells it.
+    pub fn explain(&self, context: &Context) -> Result<()> {
+        let mut steps = context.steps(self.different.len().min(SHRUNK))?;
+        for &(sequence, line) in self.different.iter().take(SHRUNK) {
+            let title = format!("make sequence {sequence} short");
+            let report = steps.run(&title, |step| {
+                explain(context, step, self.seed, sequence, line)
+            })?;
+            println!("\n{report}");
+        }
+        Ok(())
+    }
+
+    /// What is not good, if anything is.
+    pub fn failures(&self) -> Vec<String> {
+        let different = self.different.iter().map(|(sequence, line)| {
+            format!(
+                "seed {}: sequence {sequence} differs from operation {line} on",
+                self.seed
+            )
+        });
+        different.chain(self.problems.iter().cloned()).collect()
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operations = u64::from(self.sequences) * u64::from(LENGTH);
+        writeln!(f, "what the operations came to:")?;
+        for (kind, outcomes) in &self.counts {
+            write!(f, "  {kind:12}")?;
+            let mut sorted: Vec<_> = outcomes.iter().collect();
+            sorted.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+            for (outcome, count) in sorted {
+                write!(f, " {outcome} {count}")?;
+            }
+            writeln!(f)?;
+        }
+        write!(
+            f,
+            "seed {}: {} sequences, {operations} operations on each kernel",
+            self.seed, self.sequences
+        )?;
+        for (kind, time) in KINDS.into_iter().zip(self.times) {
+            let rate = operations as f64 / time.as_secs_f64();
+            write!(f, ", {rate:.0} a second on {}", kind.name())?;
+        }
+        write!(
+            f,
+            ": {} differ, {} allowed to (ENOMEM from a write)",
+            self.different.len(),
+            self.allowed
+        )
+    }
+}
+
+/// Builds both kernels, runs as many operations as asked for, and compares.
+pub fn fuzz(context: &Context, options: &Options) -> Result<bool> {
+    let sequences = options.operations.div_ceil(LENGTH);
+    let runs = match options.replay {
+        Some(_) => 1,
+        None => 2 * sequences.div_ceil(SEQUENCES) as usize,
+    };
+    let builds = if options.no_build {
+        0
+    } else {
+        2 * kbuild::BUILD_STEPS
+    };
+    let mut steps = context.steps(builds + runs)?;
+    if !options.no_build {
+        // The stock build starts as a copy of ours.
+        for kind in [Kind::Rust, Kind::Stock] {
+            kbuild::build(context, &mut steps, kind)?;
+        }
+    }
+    if let Some(request) = &options.replay {
+        let requests = std::slice::from_ref(request);
+        let [stock, ours] = steps.run("run the sequence on both kernels", |step| {
+            run_both(context, step, options.seed, requests)
+        })?;
+        print!("{}", side_by_side(&stock[0].lines(), &ours[0].lines()));
+        return Ok(relation(&stock[0], &ours[0]) != Relation::Different);
+    }
+    let mut comparison = Comparison::new(options.seed);
+    while comparison.sequences < sequences {
+        comparison.advance(context, &mut steps, sequences - comparison.sequences)?;
+    }
+    comparison.explain(context)?;
+    let failures = comparison.failures();
+    println!("\n{comparison}");
+    for failure in &failures {
+        println!("FAILED {failure}");
+    }
+    Ok(failures.is_empty())
+}
+
+/// The shortest form of a sequence that differs, from `line` on when it was run first, and where it
+/// is kept.
+fn explain(
+    context: &Context,
+    step: &Step,
+    seed: u64,
+    sequence: u32,
+    line: usize,
+) -> Result<String> {
+    let both = |lists: &[Vec<u32>]| {
+        let requests: Vec<_> = lists
+            .iter()
+            .map(|operations| Request {
+                sequence,
+                operations: Some(operations.clone()),
+            })
+            .collect();
+        run_both(context, step, seed, &requests)
+    };
+    let differ = |lists: &[Vec<u32>]| -> Result<Vec<bool>> {
+        let [stock, ours] = both(lists)?;
+        let pairs = stock.iter().zip(&ours);
+        Ok(pairs
+            .map(|(stock, ours)| relation(stock, ours) == Relation::Different)
+            .collect())
+    };
+    let mut operations: Vec<_> = (0..LENGTH).collect();
+    let [stock, ours] = both(std::slice::from_ref(&operations))?;
+    let (stock_lines, our_lines) = (stock[0].lines(), ours[0].lines());
+    if relation(&stock[0], &ours[0]) != Relation::Different {
+        return Ok(format!(
+            "seed {seed}, sequence {sequence}: differed once, but not when it was run again; \
+             then this was the first line:\n        {}",
+            our_lines.get(line).map_or("-", String::as_str)
+        ));
+    }
+    // What comes after the first line that differs has no part in it.
+    operations.truncate(same_lines(&stock_lines, &our_lines) + 1);
+    let operations = shrink::shrink(operations, differ)?;
+    let [stock, ours] = both(std::slice::from_ref(&operations))?;
+    let list: Vec<_> = operations.iter().map(u32::to_string).collect();
+    let mut report = format!(
+        "seed {seed}, sequence {sequence}: the operations that make the difference,\n\
+         again with: timens-harness fuzz --seed {seed} --replay {sequence}:{}\n",
+        list.join(",")
+    );
+    report += &side_by_side(&stock[0].lines(), &ours[0].lines());
+    let dir = context.out.join("fuzz");
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let path = dir.join(format!("{seed}-{sequence}.txt"));
+    fs::write(&path, &report).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(report + &format!("kept in {}\n", path.display()))
+}
+
+/// How many lines there are before the first that differs.
+fn same_lines(stock: &[String], ours: &[String]) -> usize {
+    let pairs = stock.iter().zip(ours);
+    pairs.take_while(|(stock, ours)| stock == ours).count()
+}
+
+/// The lines of both, those that differ marked.
+fn side_by_side(stock: &[String], ours: &[String]) -> String {
+    let mut text = String::new();
+    for index in 0..stock.len().max(ours.len()) {
+        let (stock, ours) = (stock.get(index), ours.get(index));
+        if let (true, Some(line)) = (stock == ours, stock) {
+            writeln!(text, "        {line}").expect("a String grows");
+            continue;
+        }
+        for (name, line) in [("stock", stock), ("ours", ours)] {
+            let line = line.map_or("-", String::as_str);
+            writeln!(text, "{name:5} > {line}").expect("a String grows");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(lines: &[&str]) -> Answer {
+        Answer::Text(lines.iter().map(|&line| line.to_owned()).collect())
+    }
+
+    #[test]
+    fn reads_the_answers_and_leaves_out_what_was_cut_off() {
+        let output = "TIMENS-GUEST-BOOT\nTIMENS-BEGIN 3\n| a\n| b\nTIMENS-END 3\n\
+                      TIMENS-BEGIN 4\n| c\nTIMENS-END 4 out-of-memory\nTIMENS-BEGIN 5\n| d\n";
+        assert_eq!(parse(output), [text(&["a", "b"]), Answer::OutOfMemory]);
+    }
+
+    #[test]
+    fn only_the_one_difference_is_allowed() {
+        let (a, b) = (text(&["a"]), text(&["b"]));
+        let died = Answer::Died("hung".to_owned());
+        assert_eq!(relation(&a, &a), Relation::Same);
+        assert_eq!(relation(&a, &b), Relation::Different);
+        assert_eq!(relation(&a, &Answer::OutOfMemory), Relation::Allowed);
+        assert_eq!(relation(&Answer::OutOfMemory, &a), Relation::Different);
+        // Whatever both do not survive is a defect as well.
+        assert_eq!(relation(&died, &died), Relation::Different);
+    }
+
+    #[test]
+    fn requests_come_from_the_command_line_and_go_to_the_guest() {
+        let request = Request::parse("7:1,20,3").unwrap();
+        assert_eq!(request.to_line(9), "list 9 7 1 20 3\n");
+        let all = Request {
+            sequence: 7,
+            operations: None,
+        };
+        assert_eq!(all.to_line(9), "hash 9 7 200\n");
+        for wrong in ["", "7", "7:", "x:1", "7:1,,2"] {
+            assert!(Request::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn counts_add_up() {
+        let mut counts = Counts::new();
+        let output = "TIMENS-COUNT write ok 3 EACCES 2\nTIMENS-COUNT read\n";
+        add_counts(&mut counts, output);
+        add_counts(&mut counts, output);
+        assert_eq!(counts["write"]["ok"], 6);
+        assert_eq!(counts["write"]["EACCES"], 4);
+        assert!(counts["read"].is_empty());
+    }
+
+    #[test]
+    fn marks_what_differs() {
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(
+            side_by_side(&lines("a\nb"), &lines("a\nc\nd")),
+            "        a\nstock > b\nours  > c\nstock > -\nours  > d\n"
+        );
+    }
+}
