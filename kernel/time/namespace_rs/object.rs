@@ -45,6 +45,7 @@ pub(crate) struct TimeNamespace {
     /// Who is charged for this one: nobody for the initial one.
     pub(crate) ucount: Option<Ucount<TimeNamespaces>>,
 
+    /// What all kinds of namespaces have: reference counts, identifiers, operations.
     #[pin]
     pub(crate) ns: NsCommon<Self>,
 
