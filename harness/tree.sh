@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Prepare out/linux: a git repository with one commit for the base (tag "base") and one
-# for each line of patches/series (branch "series").
+# for each line of patches/series (branch "series"). And out/linux-stock: the base alone,
+# of which the kernel that ours is compared with is built.
 #
 # The commits are made in the object store alone. Only then does the work tree move, and
 # git writes no file that stays the same: a kernel build after it stays short.
@@ -84,6 +85,18 @@ own_work() {
 	fi
 }
 
+# stock_tree: check the base out beside out/linux, as a work tree of the same repository.
+stock_tree() {
+	commit=$(kgit rev-parse refs/tags/base)
+	[ "$(state stock)" != "$commit" ] || [ ! -e "$STOCK/Makefile" ] || return 0
+	rm -rf "$STOCK" "$STATE/stock"
+	kgit worktree prune
+	logged tree-stock "tree: writing the files of out/linux-stock" \
+		kgit -c checkout.workers=0 worktree add -q --detach "$STOCK" "$commit" ||
+		die "out/linux-stock could not be written"
+	say "$commit" >"$STATE/stock"
+}
+
 lock "$TOP/out/.lock"
 scratch "$TOP/out"
 [ ! -e "$LINUX" ] || [ -d "$STATE" ] || die "out/linux was not made by 'make tree': move it away"
@@ -98,6 +111,7 @@ else
 	if [ "$(state imported)" = "$key" ]; then
 		stamp=$(series_stamp refs/timens/base "$key")
 		if [ "$stamp" = "$(state stamp)" ]; then
+			stock_tree
 			say "tree: out/linux is up to date${work:+ (it $work)}"
 			exit
 		fi
@@ -112,4 +126,5 @@ stamp=$(series_stamp "$base" "$key")
 tip=$(build_series "$TOP" "$base")
 logged tree-checkout "tree: writing the files" move_to "$base" "$tip" "$key" "$stamp" ||
 	die "out/linux could not be written"
+stock_tree
 say "tree: out/linux is $(kgit log -1 --format=%s base) and $(kgit rev-list --count base..series) commits"

@@ -4,12 +4,13 @@
  *
  *   costs     every operation, and how it grows with the VMAs of the task
  *   live      how the operations grow with the namespaces that live, and the memory of these
- *   writers   two tasks that write the offsets of two namespaces at once
+ *   writers   two tasks, on two CPUs, that write the offsets of two namespaces at once,
+ *             TIMENS_WRITES times each, for whoever watches the machine
  *
  * The first two want a guest whose TSC counts instructions (-icount shift=0), with one CPU. Then a
  * sample is exactly the instructions from before an operation to after it, in the kernel and the few
  * of user space that make the system calls, where every repetition of a string instruction counts.
- * Interrupts, RCU callbacks and refills of the allocators land in some samples; the lowest and the
+ * Interrupts, RCU callbacks and refills of the allocators land in some samples; a low one and the
  * median tell more than the mean. What an operation leaves to RCU is not in its samples, except in
  * close_deferred's.
  *
@@ -61,7 +62,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -660,98 +660,41 @@ static void all_live(void)
 	IN_CHILD(live());
 }
 
-/*
- * Two tasks, on two CPUs, write: in turns of WINDOW nanoseconds one alone, both at once, the other
- * alone. They write both offsets of a namespace of their own; as the control, a page of a file of
- * their own. The samples are a window's writes of both, alone and together.
- */
-#define ROUNDS		200
-#define WINDOW		20000000L
-
-struct shared {
-	/* Who writes in the current window: a bit for each; or that it is over. */
-	_Atomic unsigned int who;
-	/* Each in a cache line of its own. */
-	struct {
-		_Alignas(64) _Atomic uint64_t writes;
-	} task[2];
-};
-
-#define OVER	4U
-
-static void writer(struct shared *shared, unsigned int me, bool offsets)
+static void writer(unsigned int cpu, unsigned long writes)
 {
-	const char *name = offsets ? OFFSETS_FILE : "a page";
-	unsigned int who;
-	cpu_set_t cpu;
-	long fd;
+	cpu_set_t set;
+	int fd;
 
-	CPU_ZERO(&cpu);
-	CPU_SET(me, &cpu);
-	if (sched_setaffinity(0, sizeof(cpu), &cpu))
-		error(1, errno, "CPU %u", me);
-	if (offsets)
-		unshare_time();
-	fd = good(offsets ? open_offsets(O_WRONLY) : memfd_create(name, 0), name);
-	while ((who = atomic_load_explicit(&shared->who, memory_order_relaxed)) != OVER) {
-		if (!(who & 1U << me)) {
-			__builtin_ia32_pause();
-			continue;
-		}
-		/* A file of offsets is always written from its beginning. */
-		if (!offsets)
-			lseek(fd, 0, SEEK_SET);
-		expect(CALL(SYS_write, fd, OFFSETS, strlen(OFFSETS), 0), strlen(OFFSETS), name);
-		atomic_fetch_add_explicit(&shared->task[me].writes, 1, memory_order_relaxed);
-	}
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		error(1, errno, "CPU %u", cpu);
+	self = open("/proc/self", O_PATH | O_CLOEXEC);
+	unshare_time();
+	fd = good(open_offsets(O_WRONLY), OFFSETS_FILE);
+	while (writes--)
+		expect(CALL(SYS_write, fd, OFFSETS, strlen(OFFSETS), 0), strlen(OFFSETS),
+		       OFFSETS_FILE);
 }
 
-static uint64_t window(struct shared *shared, unsigned int who)
+static void writers(void)
 {
-	const struct timespec length = { .tv_nsec = WINDOW };
-	uint64_t before[2], writes = 0;
-	unsigned int i;
-
-	for (i = 0; i < 2; i++)
-		before[i] = shared->task[i].writes;
-	shared->who = who;
-	nanosleep(&length, NULL);
-	for (i = 0; i < 2; i++)
-		writes += shared->task[i].writes - before[i];
-	shared->who = 0;
-	return writes;
-}
-
-static void writers(const char *name, bool offsets)
-{
-	struct shared *shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
-				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	static struct series alone, both;
+	const char *writes = getenv("TIMENS_WRITES");
 	pid_t pids[2];
 	unsigned int i;
 
-	if (shared == MAP_FAILED)
-		error(1, errno, "mmap");
+	if (!writes)
+		error(1, 0, "TIMENS_WRITES is not set");
 	fflush(stdout);
 	for (i = 0; i < 2; i++) {
 		pids[i] = good(fork(), "fork");
 		if (!pids[i]) {
-			self = open("/proc/self", O_PATH | O_CLOEXEC);
-			writer(shared, i, offsets);
+			writer(i, strtoul(writes, NULL, 10));
 			_exit(0);
 		}
 	}
-	for (i = 0; i < ROUNDS; i++) {
-		uint64_t first = window(shared, 1);
-
-		add(&both, window(shared, 3));
-		add(&alone, first + window(shared, 2));
-	}
-	shared->who = OVER;
 	for (i = 0; i < 2; i++)
 		wait_for(pids[i]);
-	print(&alone, "writers_alone/%s", name);
-	print(&both, "writers_both/%s", name);
 }
 
 int main(void)
@@ -777,10 +720,8 @@ int main(void)
 		costs();
 	else if (!strcmp(what, "live"))
 		all_live();
-	else if (!strcmp(what, "writers")) {
-		writers("offsets", true);
-		writers("file", false);
-	}
+	else if (!strcmp(what, "writers"))
+		writers();
 	else
 		error(1, 0, "TIMENS_BENCH=%s is unknown", what);
 	return 0;

@@ -9,40 +9,43 @@ mod output;
 mod report;
 mod rows;
 mod size;
+mod stores;
 
 use crate::{
     guest::{self, Guest, Machine},
     initramfs,
     kbuild::{self, Kind},
-    steps::Steps,
+    steps::{Step, Steps},
     Context,
 };
 use anyhow::{bail, ensure, Result};
 use output::Output;
 use report::Report;
 use rows::Measured;
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
-/// What the guests measure, each in a boot of its own, and on which machine.
-const GUESTS: [(&str, Machine); 3] = [
-    ("costs", Machine::Counting),
-    ("live", Machine::Counting),
-    ("writers", Machine::Fast),
-];
+/// What the guests measure, each in a boot of its own.
+const GUESTS: [&str; 2] = ["costs", "live"];
+
+/// How often each of two tasks writes its offsets, more often than the kernel does anything else.
+const WRITES: u32 = 100_000;
 
 /// Instructions that the guest's program counts to see whether the machine does.
 const KNOWN: u64 = 1000;
 
-/// Three builds; the size of two; for both kernels the archive and the guests.
-const STEPS: usize = 3 * kbuild::BUILD_STEPS + 2 + 2 * (1 + GUESTS.len());
+/// Three builds; the plugin; the size of two; for both kernels the archive, the guests, the writers.
+const STEPS: usize = 3 * kbuild::BUILD_STEPS + 1 + 2 + 2 * (2 + GUESTS.len());
 
 /// Builds what is compared, measures it and gives the verdict.
 pub fn bench(context: &Context) -> Result<bool> {
     let mut steps = context.steps(STEPS)?;
-    // Ours first: the others start as copies of it.
+    // In this order: one may start as a copy of another.
     kbuild::build(context, &mut steps, Kind::RustBench)?;
     kbuild::build(context, &mut steps, Kind::StockBench)?;
     kbuild::build_objects(context, &mut steps, Kind::RustBenchCalls)?;
+    steps.run("build the plugin", |step| {
+        stores::build_plugin(context, step)
+    })?;
     let stock = measure(context, &mut steps, Kind::StockBench)?;
     let ours = measure(context, &mut steps, Kind::RustBench)?;
     let report = Report::new(&stock, &ours)?;
@@ -57,44 +60,29 @@ fn measure(context: &Context, steps: &mut Steps, kind: Kind) -> Result<Measured>
     let initrd = steps.run(&format!("pack the guest ({name})"), |step| {
         initramfs::pack_bench(context, step, kind)
     })?;
-    for (what, machine) in GUESTS {
-        let text = steps.run(&format!("guest: {what} ({name})"), |step| {
-            let guest = Guest {
-                name: format!("bench-{what}-{name}"),
-                kind,
-                initrd: &initrd,
-                job: "bench",
-                arguments: [
-                    &format!("TIMENS_BENCH={what}"),
-                    // Addresses and caches of objects are the same in each run.
-                    "norandmaps",
-                    "slab_nomerge",
-                ]
-                .map(str::to_owned)
-                .into(),
-                limit: Duration::from_secs(1800),
-                busy_host: false,
-                machine,
-            };
-            let transcript = guest::run(context, step, &guest, |_| {})?;
-            if let Some(problem) = transcript.problems.first() {
-                // Its own complaint says more.
-                let complaint = transcript
-                    .output
-                    .lines()
-                    .find_map(|line| line.strip_prefix("/jobs/bench: "));
-                bail!("{}", complaint.unwrap_or(problem));
-            }
-            Ok(transcript.output)
+    for what in GUESTS {
+        let part = steps.run(&format!("guest: {what} ({name})"), |step| {
+            let guest = guest(kind, &initrd, what, Machine::Counting);
+            let part = run(context, step, &guest)?;
+            let counted = part.counts.get("thousand").copied();
+            ensure!(
+                counted == Some(KNOWN),
+                "the TSC says {counted:?} for {KNOWN} instructions: this QEMU does not count them"
+            );
+            Ok(part)
         })?;
-        let part = Output::parse(&text)?;
-        let counted = part.counts.get("thousand").copied();
-        ensure!(
-            machine == Machine::Fast || counted == Some(KNOWN),
-            "the TSC says {counted:?} for {KNOWN} instructions: this QEMU does not count them"
-        );
         output.merge(part);
     }
+    let shared_lines = steps.run(&format!("guest: writers ({name})"), |step| {
+        let mut guest = guest(kind, &initrd, "writers", Machine::Watched { least: WRITES });
+        guest.arguments.push(format!("TIMENS_WRITES={WRITES}"));
+        match run(context, step, &guest) {
+            Ok(_) => stores::shared(context, step, kind, &step.log(&guest::stores(&guest))).map(Ok),
+            // Not every QEMU has plugins, and not every one takes this.
+            Err(error) if error.to_string().contains("plugin") => Ok(Err(error.to_string())),
+            Err(error) => Err(error),
+        }
+    })?;
     steps.run(&format!("sizes and compile time ({name})"), |step| {
         let objects = size::objects(context, kind);
         let with_calls = match kind.is_ours() {
@@ -110,8 +98,43 @@ fn measure(context: &Context, steps: &mut Steps, kind: Kind) -> Result<Measured>
             size: size::of(context, step, &objects)?,
             size_with_calls: with_calls.transpose()?,
             kernel_text: size::functions(context, step, &context.build_dir(kind).join("vmlinux"))?,
+            shared_lines,
             // Last, because it makes the objects anew.
             seconds: kbuild::compile_seconds(context, step, kind, &objects)?,
         })
     })
+}
+
+fn guest<'a>(kind: Kind, initrd: &'a Path, what: &str, machine: Machine) -> Guest<'a> {
+    Guest {
+        name: format!("bench-{what}-{}", kind.name()),
+        kind,
+        initrd,
+        job: "bench",
+        arguments: [
+            &format!("TIMENS_BENCH={what}"),
+            // Addresses and caches of objects are the same in each run.
+            "norandmaps",
+            "slab_nomerge",
+        ]
+        .map(str::to_owned)
+        .into(),
+        limit: Duration::from_secs(1800),
+        busy_host: false,
+        machine,
+    }
+}
+
+/// Runs a guest to its end and reads what it measured.
+fn run(context: &Context, step: &Step, guest: &Guest) -> Result<Output> {
+    let transcript = guest::run(context, step, guest, |_| {})?;
+    if let Some(problem) = transcript.problems.first() {
+        // Its own complaint says more.
+        let complaint = transcript
+            .output
+            .lines()
+            .find_map(|line| line.strip_prefix("/jobs/bench: "));
+        bail!("{}", complaint.unwrap_or(problem));
+    }
+    Output::parse(&transcript.output)
 }

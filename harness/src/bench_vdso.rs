@@ -224,7 +224,6 @@ pub fn bench(context: &Context, options: &Options) -> Result<bool> {
         (Some(stock), Some(ours)) => (context.steps(STEPS)?, [stock.clone(), ours.clone()]),
         _ => {
             let mut steps = context.steps(2 * kbuild::BUILD_STEPS + STEPS)?;
-            // The stock build starts as a copy of ours.
             for kind in [Kind::Rust, Kind::Stock] {
                 kbuild::build(context, &mut steps, kind)?;
             }

@@ -398,7 +398,6 @@ pub fn fuzz(context: &Context, options: &Options) -> Result<bool> {
     };
     let mut steps = context.steps(builds + runs)?;
     if !options.no_build {
-        // The stock build starts as a copy of ours.
         for kind in [Kind::Rust, Kind::Stock] {
             kbuild::build(context, &mut steps, kind)?;
         }

@@ -55,7 +55,15 @@ pub enum Machine {
     Fast,
     /// One CPU, emulated, whose TSC counts its instructions; each run is the same.
     Counting,
+    /// Two CPUs, emulated and watched by [`PLUGIN`]: which cache lines both of them store to.
+    Watched {
+        /// How often each at the least.
+        least: u32,
+    },
 }
+
+/// The plugin of [`Machine::Watched`], under out/; what it finds is in the log `NAME.stores`.
+pub const PLUGIN: &str = "guest/stores.so";
 
 /// The options of [`Machine::Counting`]: an instruction takes a nanosecond of a clock that nothing
 /// else moves, and what is random is the same in each run.
@@ -170,6 +178,7 @@ pub fn run(
     let mut qemu = match guest.machine {
         Machine::Fast => fast(accelerator(context, step, guest.kind)?)?,
         Machine::Counting => counting()?,
+        Machine::Watched { least } => watched(context, least, &step.log(&stores(guest)))?,
     };
     qemu.arg("-kernel").arg(context.kernel(guest.kind));
     qemu.arg("-initrd").arg(guest.initrd);
@@ -281,6 +290,22 @@ fn counting() -> Result<Command> {
     let mut qemu = qemu()?;
     qemu.args(COUNTING);
     Ok(qemu)
+}
+
+/// See [`Machine::Watched`].
+fn watched(context: &Context, least: u32, report: &Path) -> Result<Command> {
+    let mut qemu = fast(Accelerator::Tcg)?;
+    qemu.arg("-plugin").arg(format!(
+        "file={},least={least},out={}",
+        context.out.join(PLUGIN).display(),
+        report.display()
+    ));
+    Ok(qemu)
+}
+
+/// The log with what [`Machine::Watched`] finds.
+pub fn stores(guest: &Guest) -> String {
+    format!("{}.stores", guest.name)
 }
 
 fn start(qemu: &mut Command, errors: &Path) -> Result<Owned> {

@@ -41,7 +41,7 @@ const FOREIGN_VARIABLES: [&str; 12] = [
 /// Whose time namespaces a kernel has, and which vDSO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Kind {
-    /// The kernel's own, in C.
+    /// The kernel's own, in C, of Linux without the series.
     Stock,
     /// Ours, with the offset page.
     Rust,
@@ -103,10 +103,10 @@ impl Kind {
     /// change.
     fn sibling(self) -> Option<Self> {
         match self {
-            Self::Rust => None,
-            Self::Stock | Self::RustStockVdso | Self::RustBench => Some(Self::Rust),
-            Self::StockOffsetPage => Some(Self::Stock),
-            Self::StockBench | Self::RustBenchCalls => Some(Self::RustBench),
+            Self::Rust | Self::Stock => None,
+            Self::StockOffsetPage | Self::RustStockVdso | Self::RustBench => Some(Self::Rust),
+            Self::RustBenchCalls => Some(Self::RustBench),
+            Self::StockBench => Some(Self::Stock),
         }
     }
 }
@@ -115,6 +115,14 @@ impl Context {
     /// The `O=` directory of a kernel.
     pub fn build_dir(&self, kind: Kind) -> PathBuf {
         self.out.join("build").join(kind.name())
+    }
+
+    /// What a kernel is built of: Linux as it is, or with the series.
+    fn source(&self, kind: Kind) -> &Path {
+        match kind {
+            Kind::Stock | Kind::StockBench => &self.stock_tree,
+            _ => &self.tree,
+        }
     }
 
     pub fn kernel(&self, kind: Kind) -> PathBuf {
@@ -157,7 +165,7 @@ fn build_targets(context: &Context, steps: &mut Steps, kind: Kind, targets: &[&s
         if !context.build_dir(kind).join("vmlinux").exists() {
             step.expect(COLD_BUILD_LINES);
         }
-        let mut make = kernel_make(context, &context.build_dir(kind))?;
+        let mut make = kernel_make(context, kind)?;
         step.command(make.args(targets), &format!("build-{name}"))
     })?;
     Ok(())
@@ -203,12 +211,12 @@ fn configure(context: &Context, step: &Step, kind: Kind) -> Result<()> {
     let merged = context.out.join(format!("build/{}.config", kind.name()));
     if !config.exists() || fs::read_to_string(&merged).ok().as_ref() != Some(&fragments) {
         let log = |what| format!("{what}-{}", kind.name());
-        let make = || kernel_make(context, &dir);
+        let make = || kernel_make(context, kind);
         step.command(make()?.arg("tinyconfig"), &log("tinyconfig"))?;
         let fresh = merged.with_extension("new");
         fs::write(&fresh, &fragments)
             .with_context(|| format!("cannot write {}", fresh.display()))?;
-        let mut merge = Command::new(context.tree.join("scripts/kconfig/merge_config.sh"));
+        let mut merge = Command::new(context.source(kind).join("scripts/kconfig/merge_config.sh"));
         merge
             .current_dir(&dir)
             .args(["-m", "-O"])
@@ -226,7 +234,7 @@ fn configure(context: &Context, step: &Step, kind: Kind) -> Result<()> {
     if missing.iter().any(|line| line == "CONFIG_RUST=y") {
         // Says what is wrong with the toolchain.
         step.command(
-            kernel_make(context, &dir)?.arg("rustavailable"),
+            kernel_make(context, kind)?.arg("rustavailable"),
             "rustavailable",
         )?;
     }
@@ -270,7 +278,7 @@ pub fn compile_seconds(
     objects: &[PathBuf],
 ) -> Result<f64> {
     let make = || -> Result<f64> {
-        let mut make = kernel_make(context, &context.build_dir(kind))?;
+        let mut make = kernel_make(context, kind)?;
         make.env("CCACHE_DISABLE", "1").arg(OBJECTS);
         let started = Instant::now();
         step.command(&mut make, &format!("compile-{}", kind.name()))?;
@@ -288,7 +296,9 @@ pub fn compile_seconds(
 pub fn selftests(context: &Context, step: &Step) -> Result<()> {
     let dir = context.selftests_dir();
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    step.command(kernel_make(context, &dir)?.arg("headers"), "headers")?;
+    let mut make = plain_make(context, &context.tree, &dir);
+    make.args(context.toolchain.make_variables()?);
+    step.command(make.arg("headers"), "headers")?;
     // A program that is no longer built must not be found.
     let installed = context.installed_selftests();
     if installed.exists() {
@@ -301,9 +311,9 @@ pub fn selftests(context: &Context, step: &Step) -> Result<()> {
     Ok(())
 }
 
-/// `make` for the kernel, with the toolchain on its command line.
-fn kernel_make(context: &Context, build_dir: &Path) -> Result<Command> {
-    let mut make = plain_make(context, &context.tree, build_dir);
+/// `make` for a kernel, with the toolchain on its command line.
+fn kernel_make(context: &Context, kind: Kind) -> Result<Command> {
+    let mut make = plain_make(context, context.source(kind), &context.build_dir(kind));
     make.args(context.toolchain.make_variables()?);
     Ok(make)
 }

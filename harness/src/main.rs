@@ -77,6 +77,8 @@ pub struct Context {
     pub out: PathBuf,
     /// The prepared kernel tree.
     pub tree: PathBuf,
+    /// The same without the series.
+    pub stock_tree: PathBuf,
     pub toolchain: Toolchain,
     pub jobs: usize,
     /// What `ACCEL=` asks for.
@@ -91,9 +93,11 @@ impl Context {
             .context("the crate lies in no checkout")?
             .to_owned();
         let out = top.join("out");
-        let tree = out.join("linux");
-        if !tree.join("Kconfig").exists() {
-            bail!("{} is no kernel tree: run `make tree`", tree.display());
+        let [tree, stock_tree] = ["linux", "linux-stock"].map(|name| out.join(name));
+        for tree in [&tree, &stock_tree] {
+            if !tree.join("Kconfig").exists() {
+                bail!("{} is no kernel tree: run `make tree`", tree.display());
+            }
         }
         Ok(Self {
             toolchain: Toolchain::read(&out.join("toolchain.env"))?,
@@ -102,6 +106,7 @@ impl Context {
             top,
             out,
             tree,
+            stock_tree,
         })
     }
 

@@ -6,7 +6,7 @@ use super::rows::{Figure, Line, Measured, Verdict, ROWS};
 use crate::{
     guest,
     plot::{Chart, Series, OURS, STOCK},
-    statistics::{lowest, median},
+    statistics::{low, median},
 };
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -49,7 +49,10 @@ pub struct Report {
     /// The objects that each namespace consists of: the caches, and the bytes of one.
     stock_objects: BTreeMap<String, f64>,
     our_objects: BTreeMap<String, f64>,
-    /// The lowest and the median of all samples.
+    /// What lies in the cache lines that two writers share.
+    stock_shared: Vec<String>,
+    our_shared: Vec<String>,
+    /// The low and the median of all samples.
     stock_samples: BTreeMap<String, Figure>,
     our_samples: BTreeMap<String, Figure>,
 }
@@ -82,7 +85,7 @@ impl Report {
             let all = measured.output.samples.iter();
             all.map(|(name, samples)| {
                 let figure = Figure {
-                    lowest: lowest(samples),
+                    low: low(samples),
                     median: median(samples),
                 };
                 (name.clone(), figure)
@@ -98,6 +101,8 @@ impl Report {
             growth,
             stock_objects: objects(stock)?,
             our_objects: objects(ours)?,
+            stock_shared: stock.shared_lines.clone().unwrap_or_default(),
+            our_shared: ours.shared_lines.clone().unwrap_or_default(),
             stock_samples: samples(stock),
             our_samples: samples(ours),
         })
@@ -217,20 +222,20 @@ impl fmt::Display for Report {
             "stock",
             "ours",
             "instructions, where no other unit",
-            "lowest",
+            "low",
             "median",
-            "lowest",
+            "low",
             "median",
             "ratio",
         )?;
         for line in &self.rows {
             write!(f, "{:38}", line.name)?;
             for figure in [line.stock, line.ours] {
-                let [lowest, median] = match figure {
-                    Some(figure) => [figure.lowest, figure.median].map(number),
+                let [low, median] = match figure {
+                    Some(figure) => [figure.low, figure.median].map(number),
                     None => ["-", "-"].map(str::to_owned),
                 };
-                write!(f, " {lowest:>9} {median:>9}")?;
+                write!(f, " {low:>9} {median:>9}")?;
             }
             let ratio = line
                 .ratio
@@ -272,6 +277,12 @@ impl fmt::Display for Report {
                 "\n{kernel}: a namespace with offsets that a file keeps alive has an object of: {}",
                 objects.join(", ")
             )?;
+        }
+        for (kernel, names) in [("stock", &self.stock_shared), ("ours", &self.our_shared)] {
+            if !names.is_empty() {
+                let names = names.join(", ");
+                writeln!(f, "\n{kernel}: two writers both store to {names}")?;
+            }
         }
         let lines = |wanted: fn(&Verdict) -> bool| {
             self.rows

@@ -6,18 +6,15 @@ use super::{
     output::{Cache, Output},
     size::Size,
 };
-use crate::statistics::{best, lowest, median};
-use anyhow::{bail, ensure, Context, Result};
+use crate::statistics::{low, median};
+use anyhow::{bail, Context, Result};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
 use Formula::{
-    Difference, Growth, KernelText, Memory, ModuleSize, Samples, Seconds, Sum, TextWithCalls,
-    Writers,
+    Difference, Growth, KernelText, Memory, ModuleSize, Samples, Seconds, SharedLines, Sum,
+    TextWithCalls,
 };
 use Limit::{Itself, Nothing, OfStock};
-
-/// The slowdown of the control beyond which the host has not enough of two CPUs for two writers.
-const BUSY: f64 = 1.15;
 
 /// How many namespaces the guest keeps alive to see their memory.
 const NAMESPACES: f64 = 100_000.0;
@@ -32,32 +29,35 @@ pub struct Measured {
     pub kernel_text: u64,
     /// To compile the objects.
     pub seconds: f64,
+    /// What lies in the cache lines that two writers to different namespaces both store to in each
+    /// write, or why nobody knows.
+    pub shared_lines: Result<Vec<String>, String>,
 }
 
 /// A figure of one kernel. What is measured once only has both the same.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Figure {
-    pub lowest: f64,
+    pub low: f64,
     pub median: f64,
 }
 
 impl Figure {
     fn once(value: f64) -> Self {
         Self {
-            lowest: value,
+            low: value,
             median: value,
         }
     }
 
     fn with(self, other: Self, of: impl Fn(f64, f64) -> f64) -> Self {
         Self {
-            lowest: of(self.lowest, other.lowest),
+            low: of(self.low, other.low),
             median: of(self.median, other.median),
         }
     }
 
     fn greatest(self) -> f64 {
-        self.lowest.max(self.median)
+        self.low.max(self.median)
     }
 }
 
@@ -77,9 +77,8 @@ pub enum Formula {
     TextWithCalls,
     KernelText,
     Seconds,
-    /// The time of a write while another task writes too, relative to that of a write alone, and
-    /// that relative to the same of the control.
-    Writers,
+    /// The cache lines that both of two writers store to.
+    SharedLines,
 }
 
 impl fmt::Display for Formula {
@@ -102,10 +101,10 @@ impl fmt::Display for Formula {
                 f,
                 "make kernel/time/ without these objects, less the same with them, no ccache"
             ),
-            Writers => write!(
+            SharedLines => write!(
                 f,
-                "writes in the best windows alone / with another writer: of offsets, each task of its \
-                 own namespace, relative to the same of files"
+                "cache lines that two tasks store to, in the kernel, as often as each writes offsets of \
+                 its own namespace"
             ),
         }
     }
@@ -370,7 +369,11 @@ pub const ROWS: &[Row] = &[
     row("bytes of data", ModuleSize(|size| size.data), Nothing),
     row("bytes of the kernel's functions", KernelText, Nothing),
     row("seconds to compile", Seconds, Nothing),
-    row("two writers, against one", Writers, Itself(1.1)),
+    row(
+        "cache lines two writers both store to",
+        SharedLines,
+        Itself(0.0),
+    ),
 ];
 
 impl Measured {
@@ -384,7 +387,7 @@ impl Measured {
     pub fn figure(&self, name: &str) -> Result<Figure> {
         let samples = self.samples(name)?;
         Ok(Figure {
-            lowest: lowest(samples),
+            low: low(samples),
             median: median(samples),
         })
     }
@@ -449,22 +452,11 @@ impl Measured {
             },
             KernelText => Ok(Figure::once(self.kernel_text as f64)),
             Seconds => Ok(Figure::once(self.seconds)),
-            Writers => {
-                let control = self.slowdown("file")?;
-                ensure!(
-                    control <= BUSY,
-                    "the host is too busy: two writers of files of their own get only 1/{control:.2} \
-                     of what they get alone"
-                );
-                Ok(Figure::once(self.slowdown("offsets")? / control))
-            }
+            SharedLines => match &self.shared_lines {
+                Ok(lines) => Ok(Figure::once(lines.len() as f64)),
+                Err(why) => bail!("{why}"),
+            },
         }
-    }
-
-    /// By how much two writers at once slow down, in the windows least disturbed.
-    fn slowdown(&self, name: &str) -> Result<f64> {
-        let alone = best(self.samples(&format!("writers_alone/{name}"))?);
-        Ok(alone / best(self.samples(&format!("writers_both/{name}"))?))
     }
 }
 
@@ -476,7 +468,7 @@ pub struct Line {
     pub of: String,
     pub stock: Option<Figure>,
     pub ours: Option<Figure>,
-    /// Of the lowest or of the median, whichever is worse for us.
+    /// Of the low or of the median, whichever is worse for us.
     pub ratio: Option<f64>,
     pub limit: Option<String>,
     pub verdict: Verdict,
@@ -519,7 +511,7 @@ impl Row {
             }
         };
         (line.stock, line.ours) = (Some(stock), Some(ours));
-        let comparable = stock.lowest > 0.0 && stock.median > 0.0;
+        let comparable = stock.low > 0.0 && stock.median > 0.0;
         if comparable {
             line.ratio = Some(ours.with(stock, |ours, stock| ours / stock).greatest());
         }
@@ -553,6 +545,7 @@ mod tests {
             size_with_calls: None,
             kernel_text: 0,
             seconds: 1.0,
+            shared_lines: Ok(vec![]),
         }
     }
 
@@ -561,7 +554,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worse_of_lowest_and_median_decides() {
+    fn the_worse_of_low_and_median_decides() {
         let stock = "SAMPLES a 100 110 120";
         let line = |ours| verdict(Samples("a"), OfStock(1.0), stock, ours);
         let good = line("SAMPLES a 100 110 900");
@@ -636,7 +629,7 @@ mod tests {
         text += &slab("zero-before", "filp", 10, 1);
         text += &slab("zero-after", "filp", 100_010, 50_001);
         let measured = measured(&text);
-        assert_eq!(measured.evaluate(Memory("zero")).unwrap().lowest, 4096.0);
+        assert_eq!(measured.evaluate(Memory("zero")).unwrap().low, 4096.0);
         assert_eq!(
             measured.objects("zero").unwrap(),
             BTreeMap::from([("filp", 256.0)])
@@ -645,17 +638,20 @@ mod tests {
     }
 
     #[test]
-    fn writers_are_compared_with_the_control() {
-        let text = |file: u32| {
-            format!(
-                "SAMPLES writers_alone/offsets 120\nSAMPLES writers_both/offsets 60\n\
-                 SAMPLES writers_alone/file 110\nSAMPLES writers_both/file {file}\n"
-            )
+    fn lines_are_shared_by_none() {
+        let of = |shared_lines| Measured {
+            shared_lines,
+            ..measured("")
         };
-        let figure = |file| measured(&text(file)).evaluate(Writers);
-        assert_eq!(figure(100).unwrap(), Figure::once(2.0 / 1.1));
-        let busy = figure(50).unwrap_err().to_string();
-        assert!(busy.contains("too busy"), "{busy}");
+        let lock = || of(Ok(vec!["lock".to_owned()]));
+        let row = row("x", SharedLines, Itself(0.0));
+        assert_eq!(row.judge(&lock(), &of(Ok(vec![]))).verdict, Verdict::Good);
+        assert_eq!(row.judge(&lock(), &lock()).verdict, Verdict::Bad);
+        let unknown = row.judge(&lock(), &of(Err("no plugins".to_owned())));
+        assert_eq!(
+            unknown.verdict,
+            Verdict::NotMeasured("no plugins".to_owned())
+        );
     }
 
     #[test]
