@@ -38,6 +38,7 @@ uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
 void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn,
 	void (*cb)(unsigned int cpu, qemu_plugin_meminfo_t info, uint64_t vaddr, void *data),
 	int flags, int rw, void *data);
+bool qemu_plugin_mem_is_store(qemu_plugin_meminfo_t info);
 struct qemu_plugin_hwaddr *qemu_plugin_get_hwaddr(qemu_plugin_meminfo_t info, uint64_t vaddr);
 bool qemu_plugin_hwaddr_is_io(const struct qemu_plugin_hwaddr *haddr);
 uint64_t qemu_plugin_hwaddr_phys_addr(const struct qemu_plugin_hwaddr *haddr);
@@ -55,11 +56,15 @@ static const char *out;
 
 static void on_store(unsigned int cpu, qemu_plugin_meminfo_t info, uint64_t vaddr, void *data)
 {
-	const struct qemu_plugin_hwaddr *place = qemu_plugin_get_hwaddr(info, vaddr);
+	const struct qemu_plugin_hwaddr *place;
 	uint64_t line;
 
 	(void)data;
-	if (cpu >= CPUS || !place || qemu_plugin_hwaddr_is_io(place))
+	/* QEMU doesn't always keep to what it was asked for. */
+	if (cpu >= CPUS || !qemu_plugin_mem_is_store(info))
+		return;
+	place = qemu_plugin_get_hwaddr(info, vaddr);
+	if (!place || qemu_plugin_hwaddr_is_io(place))
 		return;
 	line = qemu_plugin_hwaddr_phys_addr(place) >> LINE_SHIFT;
 	if (line >= LINES)

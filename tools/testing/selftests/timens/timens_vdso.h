@@ -70,6 +70,15 @@ static inline bool vdso_found(struct __test_metadata *_metadata)
 	return true;
 }
 
+/* Opens a file of a task in /proc. */
+static inline int open_of_task(pid_t pid, const char *name, int flags)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	return open(path, flags);
+}
+
 static inline int write_offsets(int fd, const struct time_offsets *offsets)
 {
 	char buf[128];

@@ -1,0 +1,839 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The offsets of a time namespace are one thing, and change until the first
+ * task joins.
+ *
+ * One task for each CPU, up to four, meet at a new namespace in many rounds, and
+ * do at once what each has drawn: join it by setns(), with a descriptor from
+ * /proc or from a pidfd, by fork() or by exec; write its offsets; read them;
+ * make copies of it; or exit, so that the others lose the file they use.
+ *
+ * All writes set both offsets, and from any part of what was written follows the
+ * rest. So every text, every copy and every clock tells which write it shows:
+ * - a text or a copy shows one write, which had begun, and no older one than
+ *   the last that had ended;
+ * - a write fails with EACCES after a task has joined, and only then;
+ * - what the namespace has in the end is what the last write left;
+ * - all who join read all clocks with these offsets, at once;
+ * - when the task has exited, its file can be neither read nor written.
+ *
+ * Then the threads of one task read all clocks, while the pages with the data
+ * are dropped again and again.
+ *
+ * TIMENS_OFFSETS_RACE_ROUNDS in the environment sets the number of rounds.
+ */
+#include <linux/sched.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include "timens_race.h"
+#include "timens_switch.h"
+
+#ifndef PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE
+# define PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE _IO(0xFF, 8)
+#endif
+
+#define DEFAULT_ROUNDS	1000
+#define MAX_TASKS	4
+#define MAX_EVENTS	48
+#define STACK_SIZE	65536
+#define ARENA_FD	100	/* also in the program that is executed */
+
+/* Writes differ by more than a round takes. */
+#define STEP		(2 * ROUND_SECONDS)
+#define FIRST_MONOTONIC	1000000
+#define FIRST_BOOTTIME	2000000
+
+/* The first of the tasks makes the namespace. */
+enum { CREATOR };
+
+enum act { SETNS, PIDFD, FORK, EXEC, WRITE, READ, COPY, EXIT, NR_ACTS };
+
+static const char * const acts[NR_ACTS] = {
+	"setns", "setns by pidfd", "fork", "exec", "write", "read", "copy", "exit",
+};
+
+/* From a count that all tasks share: order, whatever the clocks say */
+struct span { unsigned long begin, end; };
+
+struct event {
+	struct span span;
+	int error;		/* an errno, or 0 */
+	unsigned int write;	/* which one it was, or which one it showed */
+};
+
+/* What isn't an errno: a text that isn't of one write, and none, as the task has exited */
+#define TORN	(-1)
+#define GONE	(-2)
+
+struct task {
+	enum act act;
+	struct span span;
+	__s64 start_ns, end_ns;
+	__s64 host[NR_SHIFTED];		/* before the join */
+	bool joined;
+	__s64 vdso[NR_SHIFTED], syscall[NR_SHIFTED];
+	unsigned int nr_events;
+	struct event events[MAX_EVENTS];
+};
+
+struct arena {
+	unsigned int arrived;	/* at a meeting, counted up for ever */
+	unsigned long now;
+	unsigned int writes;	/* of this round, that have begun */
+	pid_t target;		/* whose file is written and read */
+	__s64 taken_ns[NR_ACTS];	/* by the creator's part, at best */
+	int nr_tasks;
+	const char *failed;	/* a system call that must not fail, and its errno */
+	int error;
+	struct task tasks[MAX_TASKS];
+};
+
+static void failed(struct arena *arena, const char *what)
+{
+	arena->error = errno;
+	arena->failed = what;
+}
+
+static unsigned long now(struct arena *arena)
+{
+	return __atomic_add_fetch(&arena->now, 1, __ATOMIC_SEQ_CST);
+}
+
+static void finish(struct arena *arena, struct task *task)
+{
+	task->span.end = now(arena);
+	task->end_ns = wall_clock();
+}
+
+static unsigned int next(unsigned int *seed)
+{
+	*seed = *seed * 1103515245 + 12345;
+	return *seed >> 16;
+}
+
+/* Not all meetings are the start of a race: leave the CPU to others after a while. */
+static void meet(struct arena *arena, unsigned int *meetings)
+{
+	unsigned int want, spins = 0;
+
+	*meetings += 1;
+	want = *meetings * arena->nr_tasks;
+	__atomic_add_fetch(&arena->arrived, 1, __ATOMIC_ACQ_REL);
+	while ((int)(__atomic_load_n(&arena->arrived, __ATOMIC_ACQUIRE) - want) < 0) {
+		if (++spins > 20000)
+			usleep(100);
+	}
+}
+
+static struct time_offsets offsets_of_write(unsigned int write)
+{
+	const long long nsec = 500000000 + write;
+
+	return (struct time_offsets) {
+		{ FIRST_MONOTONIC + (long long)write * STEP, nsec },
+		{ FIRST_BOOTTIME + (long long)write * STEP, nsec },
+	};
+}
+
+static void read_host(struct task *task)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_SHIFTED; i++)
+		task->host[i] = read_syscall(shifted_clocks[i].id);
+}
+
+static void read_clocks(struct task *task)
+{
+	struct timespec ts;
+	unsigned int i;
+
+	for (i = 0; i < NR_SHIFTED; i++) {
+		if (clock_gettime(shifted_clocks[i].id, &ts))
+			task->vdso[i] = BAD_READ;
+		else
+			task->vdso[i] = to_ns(0, ts.tv_sec, ts.tv_nsec);
+	}
+	for (i = 0; i < NR_SHIFTED; i++)
+		task->syscall[i] = read_syscall(shifted_clocks[i].id);
+	task->joined = true;
+}
+
+static bool fits(const struct task *task, unsigned int clock, __s64 value, unsigned int write)
+{
+	const struct time_offsets offsets = offsets_of_write(write);
+	__s64 late = value - task->host[clock] -
+		     offset_of_clock(&offsets, shifted_clocks[clock].id);
+
+	return late >= 0 && late < ROUND_SECONDS * NSEC_PER_SEC;
+}
+
+static bool clocks_fit(const struct task *task, unsigned int write)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_SHIFTED; i++) {
+		if (!fits(task, i, task->vdso[i], write) || !fits(task, i, task->syscall[i], write))
+			return false;
+	}
+	return true;
+}
+
+/* Which write a text shows */
+static void read_text(int fd, struct event *event)
+{
+	char text[256], expected[256];
+	struct time_offsets offsets;
+	long long sec;
+	ssize_t len;
+
+	len = pread(fd, text, sizeof(text) - 1, 0);
+	if (len <= 0) {
+		event->error = len ? errno : GONE;
+		return;
+	}
+	text[len] = '\0';
+	event->error = TORN;
+	if (sscanf(text, "monotonic %lld", &sec) != 1 || sec < FIRST_MONOTONIC)
+		return;
+	event->write = (sec - FIRST_MONOTONIC) / STEP;
+	offsets = offsets_of_write(event->write);
+	snprintf(expected, sizeof(expected), "%-10s %10lld %9lld\n%-10s %10lld %9lld\n",
+		 "monotonic", offsets.monotonic.sec, offsets.monotonic.nsec,
+		 "boottime", offsets.boottime.sec, offsets.boottime.nsec);
+	if (!strcmp(text, expected))
+		event->error = 0;
+}
+
+static void do_write(struct arena *arena, int fd, struct event *event)
+{
+	struct time_offsets offsets;
+
+	event->write = __atomic_add_fetch(&arena->writes, 1, __ATOMIC_SEQ_CST);
+	offsets = offsets_of_write(event->write);
+	event->span.begin = now(arena);
+	event->error = write_offsets(fd, &offsets) ? errno : 0;
+	event->span.end = now(arena);
+}
+
+static void do_read(struct arena *arena, int fd, struct event *event)
+{
+	event->span.begin = now(arena);
+	read_text(fd, event);
+	event->span.end = now(arena);
+}
+
+/* The child is in the copy: what it reads and what its clocks show must fit. */
+static void do_copy(struct arena *arena, struct task *task, struct event *event)
+{
+	struct clone_args args = { .flags = CLONE_NEWTIME, .exit_signal = SIGCHLD };
+	int status, fd;
+	pid_t pid;
+
+	event->span.begin = now(arena);
+	pid = syscall(SYS_clone3, &args, sizeof(args));
+	if (!pid) {
+		read_clocks(task);
+		fd = open("/proc/self/timens_offsets", O_RDONLY);
+		read_text(fd, event);
+		if (!event->error && !clocks_fit(task, event->write))
+			event->error = TORN;
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+		failed(arena, "clone3() of a copy");
+	event->span.end = now(arena);
+}
+
+/* Start at another moment of the creator's part every time. */
+static void wait_a_while(const struct arena *arena, unsigned int *seed)
+{
+	__s64 taken = arena->taken_ns[arena->tasks[CREATOR].act];
+	__s64 start = wall_clock() + taken * (next(seed) % 64) / 64;
+
+	while (wall_clock() < start)
+		;
+}
+
+static void __noreturn execute(struct arena *arena, int self)
+{
+	char number[2] = { '0' + self, '\0' };
+	char *argv[] = { "offsets_race", "joined", number, NULL };
+
+	execv("/proc/self/exe", argv);
+	failed(arena, "execv()");
+	_exit(1);
+}
+
+/* What was executed has joined. */
+static int joined(const char *number)
+{
+	struct arena *arena;
+	struct task *task;
+
+	arena = mmap(NULL, sizeof(*arena), PROT_READ | PROT_WRITE, MAP_SHARED, ARENA_FD, 0);
+	if (arena == MAP_FAILED)
+		return 1;
+	task = &arena->tasks[atoi(number)];
+	read_clocks(task);
+	finish(arena, task);
+	return 0;
+}
+
+/* Does the task's part. The descriptors are of the target's files. */
+static void act(struct arena *arena, int self, int offsets_fd, int ns_fd)
+{
+	struct task *task = &arena->tasks[self];
+	struct event *event;
+	unsigned int failures = 0;
+	pid_t pid;
+	int status;
+
+	task->start_ns = wall_clock();
+	task->span.begin = now(arena);
+	switch (task->act) {
+	case SETNS:
+	case PIDFD:
+		if (setns(ns_fd, CLONE_NEWTIME))
+			failed(arena, "setns() into the new namespace");
+		read_clocks(task);
+		break;
+	case FORK:
+		pid = fork();
+		if (!pid) {
+			read_clocks(task);
+			finish(arena, task);
+			_exit(0);
+		}
+		if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+			failed(arena, "fork() into the new namespace");
+		return;
+	case EXEC:
+		execute(arena, self);
+	case EXIT:
+		_exit(0);
+	default:
+		/* Some more after it has become impossible */
+		while (task->nr_events < MAX_EVENTS && failures < 4) {
+			event = &task->events[task->nr_events];
+			if (task->act == WRITE)
+				do_write(arena, offsets_fd, event);
+			else if (task->act == READ)
+				do_read(arena, offsets_fd, event);
+			else
+				do_copy(arena, task, event);
+			if (event->error)
+				failures++;
+			task->nr_events++;
+		}
+	}
+	finish(arena, task);
+}
+
+FIXTURE(offsets_race) {
+	struct arena *arena;
+	unsigned int meetings, rounds;
+	int host_fd;
+	pid_t helpers[MAX_TASKS];
+	char *stack;
+	/* counts for the report */
+	unsigned int overlaps, nr_acts[NR_ACTS];
+	unsigned long succeeded, refused, texts, copies, reads, vanished;
+	unsigned long zero, host, wrong, torn, stale, early, late, lost;
+};
+
+FIXTURE_VARIANT(offsets_race) {
+	unsigned int creator, others;	/* what they may draw */
+};
+
+#define ACT(act)	(1U << (act))
+
+FIXTURE_VARIANT_ADD(offsets_race, all_join) {
+	.creator = ACT(SETNS) | ACT(FORK) | ACT(EXEC),
+	.others = ACT(SETNS) | ACT(PIDFD),
+};
+
+FIXTURE_VARIANT_ADD(offsets_race, some_join) {
+	.creator = ACT(SETNS) | ACT(FORK) | ACT(EXEC) | ACT(COPY) | ACT(WRITE),
+	.others = ACT(SETNS) | ACT(PIDFD) | ACT(WRITE) | ACT(READ),
+};
+
+FIXTURE_VARIANT_ADD(offsets_race, one_joins) {
+	.creator = ACT(SETNS) | ACT(FORK) | ACT(EXEC),
+	.others = ACT(WRITE) | ACT(READ),
+};
+
+FIXTURE_VARIANT_ADD(offsets_race, none_joins) {
+	.creator = ACT(COPY) | ACT(EXIT) | ACT(READ) | ACT(WRITE),
+	.others = ACT(WRITE) | ACT(READ),
+};
+
+static enum act draw(unsigned int *seed, unsigned int allowed)
+{
+	enum act act;
+
+	do
+		act = next(seed) % NR_ACTS;
+	while (!(allowed & ACT(act)));
+	return act;
+}
+
+static int open_ns(pid_t pid, enum act act)
+{
+	int pidfd, fd;
+
+	if (act != PIDFD)
+		return open_of_task(pid, "ns/time_for_children", O_RDONLY);
+	pidfd = syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0)
+		return -1;
+	fd = ioctl(pidfd, PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE, 0);
+	close(pidfd);
+	return fd;
+}
+
+/* The meetings: the target is there; all are ready; all have done their part; all is judged. */
+static void __noreturn helper(FIXTURE_DATA(offsets_race) *self, int nth)
+{
+	struct arena *arena = self->arena;
+	struct task *task = &arena->tasks[nth];
+	unsigned int seed = nth;
+	int offsets_fd, ns_fd;
+
+	if (pin_to_cpu(nth))
+		failed(arena, "sched_setaffinity()");
+	for (;;) {
+		meet(arena, &self->meetings);
+		offsets_fd = open_of_task(arena->target, "timens_offsets", O_RDWR);
+		ns_fd = open_ns(arena->target, task->act);
+		if (offsets_fd < 0 || ns_fd < 0)
+			failed(arena, "open() of the target's files");
+		read_host(task);
+		meet(arena, &self->meetings);
+		wait_a_while(arena, &seed);
+		act(arena, nth, offsets_fd, ns_fd);
+		meet(arena, &self->meetings);
+		close(offsets_fd);
+		close(ns_fd);
+		if (setns(self->host_fd, CLONE_NEWTIME))
+			failed(arena, "setns() back");
+		meet(arena, &self->meetings);
+	}
+}
+
+FIXTURE_SETUP(offsets_race)
+{
+	pid_t creator = getpid();
+	int cpus, i, fd;
+
+	self->rounds = DEFAULT_ROUNDS;
+	cpus = cpus_for_race(_metadata, "TIMENS_OFFSETS_RACE_ROUNDS", &self->rounds);
+	if (!cpus)
+		return;
+	self->host_fd = open("/proc/self/ns/time", O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, self->host_fd);
+	fd = memfd_create("arena", 0);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(ARENA_FD, dup2(fd, ARENA_FD));
+	close(fd);
+	ASSERT_EQ(0, ftruncate(ARENA_FD, sizeof(*self->arena)));
+	self->arena = mmap(NULL, sizeof(*self->arena), PROT_READ | PROT_WRITE, MAP_SHARED,
+			   ARENA_FD, 0);
+	ASSERT_NE(MAP_FAILED, self->arena);
+	self->stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->stack);
+
+	self->arena->nr_tasks = cpus < MAX_TASKS ? cpus : MAX_TASKS;
+	for (i = 1; i < self->arena->nr_tasks; i++) {
+		self->helpers[i] = fork();
+		ASSERT_LE(0, self->helpers[i]);
+		if (!self->helpers[i]) {
+			if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != creator)
+				_exit(1);
+			helper(self, i);
+		}
+	}
+	ASSERT_EQ(0, pin_to_cpu(CREATOR));
+}
+
+FIXTURE_TEARDOWN(offsets_race)
+{
+	int i;
+
+	for (i = 1; i < self->arena->nr_tasks; i++) {
+		kill(self->helpers[i], SIGKILL);
+		waitpid(self->helpers[i], NULL, 0);
+	}
+}
+
+/* The creator's part, or that of a task which shares its memory and thus has not joined yet */
+static int creator(void *data)
+{
+	FIXTURE_DATA(offsets_race) *self = data;
+	struct arena *arena = self->arena;
+	int offsets_fd, ns_fd;
+
+	arena->target = getpid();
+	meet(arena, &self->meetings);
+	offsets_fd = open_of_task(arena->target, "timens_offsets", O_RDWR | O_CLOEXEC);
+	ns_fd = open_of_task(arena->target, "ns/time_for_children", O_RDONLY | O_CLOEXEC);
+	if (offsets_fd < 0 || ns_fd < 0)
+		failed(arena, "open() of the own files");
+	read_host(&arena->tasks[CREATOR]);
+	meet(arena, &self->meetings);
+	act(arena, CREATOR, offsets_fd, ns_fd);
+	close(offsets_fd);
+	close(ns_fd);
+	return 0;
+}
+
+static bool joins(const struct task *task)
+{
+	return task->act <= EXEC;
+}
+
+#define REPORT(what, ...) do {							\
+	if (self->zero + self->host + self->wrong + self->torn + self->stale +	\
+	    self->early + self->late + self->lost <= MAX_REPORTS)		\
+		TH_LOG("round %u: " what, round, __VA_ARGS__);			\
+} while (0)
+
+static void judge_clocks(struct __test_metadata *_metadata, FIXTURE_DATA(offsets_race) *self,
+			 unsigned int round, const struct task *task, unsigned int last)
+{
+	unsigned int way, i;
+
+	for (way = 0; way <= 1; way++) {
+		for (i = 0; i < NR_SHIFTED; i++) {
+			__s64 value = way ? task->syscall[i] : task->vdso[i];
+			__s64 since = value - task->host[i];
+
+			self->reads++;
+			if (fits(task, i, value, last))
+				continue;
+			if (!value)
+				self->zero++;
+			else if (since >= 0 && since < ROUND_SECONDS * NSEC_PER_SEC)
+				self->host++;
+			else
+				self->wrong++;
+			REPORT("%s after %s by %s is %lld ns, since the round began %lld ns",
+			       shifted_clocks[i].name, acts[task->act],
+			       way ? "system call" : "vDSO", (long long)value, (long long)since);
+		}
+	}
+}
+
+/* What was the last write to end before the given moment, or the one before the race */
+static const struct event *last_before(const struct arena *arena, unsigned long moment)
+{
+	static const struct event first;
+	const struct event *last = &first, *event;
+	int i;
+	unsigned int n;
+
+	for (i = 0; i < arena->nr_tasks; i++) {
+		for (n = 0; n < arena->tasks[i].nr_events; n++) {
+			event = &arena->tasks[i].events[n];
+			if (arena->tasks[i].act == WRITE && !event->error &&
+			    event->span.end < moment && event->span.begin > last->span.begin)
+				last = event;
+		}
+	}
+	return last;
+}
+
+static const struct event *find_write(const struct arena *arena, unsigned int write)
+{
+	static const struct event first;
+	unsigned int n;
+	int i;
+
+	for (i = 0; i < arena->nr_tasks; i++) {
+		for (n = 0; n < arena->tasks[i].nr_events; n++) {
+			if (arena->tasks[i].act == WRITE &&
+			    arena->tasks[i].events[n].write == write)
+				return &arena->tasks[i].events[n];
+		}
+	}
+	return write ? NULL : &first;
+}
+
+/* Whether a write may be what was there at some moment of a span: begun, and not overwritten */
+static bool may_show(const struct arena *arena, const struct span *span, unsigned int write)
+{
+	const struct event *shown = find_write(arena, write);
+
+	return shown && !shown->error && shown->span.begin < span->end &&
+	       shown->span.end >= last_before(arena, span->begin)->span.begin;
+}
+
+/* When the first task began to join, when one had joined, and when the target began to exit */
+struct moments { unsigned long joining, joined, exiting; };
+
+static struct moments moments_of(const struct arena *arena)
+{
+	struct moments moments = { ULONG_MAX, ULONG_MAX, ULONG_MAX };
+	const struct task *task;
+
+	for (task = arena->tasks; task < arena->tasks + arena->nr_tasks; task++) {
+		if (!joins(task))
+			continue;
+		if (task->span.begin < moments.joining)
+			moments.joining = task->span.begin;
+		if (task->span.end < moments.joined)
+			moments.joined = task->span.end;
+	}
+	task = &arena->tasks[CREATOR];
+	if (task->act == EXIT || task->act == EXEC)
+		moments.exiting = task->span.begin;
+	return moments;
+}
+
+static void judge_write(struct __test_metadata *_metadata, FIXTURE_DATA(offsets_race) *self,
+			unsigned int round, const struct event *event,
+			const struct moments *moments)
+{
+	switch (event->error) {
+	case 0:
+		self->succeeded++;
+		if (event->span.begin < moments->joined)
+			return;
+		self->late++;
+		REPORT("write %u after a task joined", event->write);
+		return;
+	case EACCES:
+		self->refused++;
+		if (event->span.end > moments->joining)
+			return;
+		self->early++;
+		REPORT("write %u refused before a task joined", event->write);
+		return;
+	default:
+		self->wrong++;
+		REPORT("write %u: %s", event->write, strerror(event->error));
+	}
+}
+
+static void judge_event(struct __test_metadata *_metadata, FIXTURE_DATA(offsets_race) *self,
+			unsigned int round, enum act act, const struct event *event,
+			const struct moments *moments)
+{
+	if (event->error == ESRCH || event->error == GONE) {
+		self->vanished++;
+		if (event->span.end > moments->exiting)
+			return;
+		self->early++;
+		REPORT("%s: the task is gone before it exits", acts[act]);
+		return;
+	}
+	if (act == WRITE) {
+		judge_write(_metadata, self, round, event, moments);
+		return;
+	}
+	if (act == READ)
+		self->texts++;
+	else
+		self->copies++;
+	if (event->error) {
+		self->torn++;
+		REPORT("%s: not that of one write, error %d", acts[act], event->error);
+	} else if (!may_show(self->arena, &event->span, event->write)) {
+		self->stale++;
+		REPORT("%s: shows write %u", acts[act], event->write);
+	}
+}
+
+static void judge(struct __test_metadata *_metadata, FIXTURE_DATA(offsets_race) *self,
+		  unsigned int round, const struct event *final)
+{
+	const struct arena *arena = self->arena;
+	const struct moments moments = moments_of(arena);
+	const struct task *own = &arena->tasks[CREATOR], *task;
+	bool overlap = false;
+	unsigned int n;
+
+	if (final->error || !may_show(arena, &final->span, final->write)) {
+		self->lost++;
+		REPORT("write %u is left, error %d", final->write, final->error);
+	}
+	for (task = arena->tasks; task < arena->tasks + arena->nr_tasks; task++) {
+		self->nr_acts[task->act]++;
+		if (task != own)
+			overlap |= task->span.begin < own->span.end &&
+				   own->span.begin < task->span.end;
+		if (joins(task)) {
+			ASSERT_TRUE(task->joined);
+			judge_clocks(_metadata, self, round, task, final->write);
+		}
+		for (n = 0; n < task->nr_events; n++)
+			judge_event(_metadata, self, round, task->act, &task->events[n], &moments);
+	}
+	self->overlaps += overlap;
+}
+
+/* The number of rounds is open, so alarm() limits each round instead. */
+TEST_F_TIMEOUT(offsets_race, offsets_are_one, INT_MAX / 1000)
+{
+	const struct time_offsets first = offsets_of_write(0);
+	struct arena *arena = self->arena;
+	unsigned int round, seed = 1;
+	unsigned long failures;
+	int fd, status, i;
+	pid_t pid;
+
+	for (round = 1; round <= self->rounds; round++) {
+		struct task *own = &arena->tasks[CREATOR];
+		struct event final = {};
+		__s64 taken;
+
+		alarm(ROUND_SECONDS);
+		for (i = 0; i < arena->nr_tasks; i++) {
+			arena->tasks[i] = (struct task) {
+				.act = draw(&seed, i ? variant->others : variant->creator),
+			};
+		}
+		arena->writes = 0;
+		fd = create_timens(&first);
+		ASSERT_LE(0, fd);
+
+		switch (own->act) {
+		case EXEC:
+		case EXIT:
+			pid = clone(creator, self->stack + STACK_SIZE, CLONE_VM | SIGCHLD, self);
+			ASSERT_LE(0, pid);
+			ASSERT_EQ(pid, waitpid(pid, &status, 0));
+			ASSERT_EQ(0, status);
+			if (own->act == EXIT)
+				finish(arena, own);
+			break;
+		default:
+			creator(self);
+		}
+		meet(arena, &self->meetings);
+
+		final.span.begin = now(arena);
+		ASSERT_EQ(0, setns(fd, CLONE_NEWTIME));
+		close(fd);
+		fd = open("/proc/self/timens_offsets", O_RDONLY);
+		ASSERT_LE(0, fd);
+		read_text(fd, &final);
+		close(fd);
+		final.span.end = now(arena);
+		ASSERT_EQ(0, setns(self->host_fd, CLONE_NEWTIME));
+
+		ASSERT_EQ(NULL, arena->failed)
+			TH_LOG("%s: %s", arena->failed, strerror(arena->error));
+		judge(_metadata, self, round, &final);
+		taken = own->end_ns - own->start_ns;
+		if (!arena->taken_ns[own->act] || taken < arena->taken_ns[own->act])
+			arena->taken_ns[own->act] = taken;
+		meet(arena, &self->meetings);
+	}
+	alarm(0);
+
+	failures = self->zero + self->host + self->wrong + self->torn + self->stale +
+		   self->early + self->late + self->lost;
+	for (i = 0; i < NR_ACTS; i++) {
+		if (self->nr_acts[i])
+			TH_LOG("%s: %u", acts[i], self->nr_acts[i]);
+	}
+	TH_LOG("%lu writes done, %lu refused, %lu texts, %lu copies, %lu found the task gone",
+	       self->succeeded, self->refused, self->texts, self->copies, self->vanished);
+	TH_LOG("%lu clock reads: %lu zero, %lu without the offset, %lu wrong otherwise",
+	       self->reads, self->zero, self->host, self->wrong);
+	TH_LOG("%lu torn, %lu stale, %lu refused too early, %lu done too late, %lu lost",
+	       self->torn, self->stale, self->early, self->late, self->lost);
+	TH_LOG("RACE rounds %u overlaps %u failures %lu", self->rounds, self->overlaps, failures);
+	if (!self->overlaps)
+		SKIP(return, "the tasks never overlapped: there was no race");
+	EXPECT_EQ(0, failures);
+}
+
+/* Reads of all threads: the rounds that are left, and values that do not lie between others */
+struct readers {
+	void *gettime64;
+	struct mapping vvar;
+	unsigned int rounds, dropped, failures;
+};
+
+static void *reader(void *data)
+{
+	struct readers *readers = data;
+	unsigned int round, i;
+
+	for (round = 0; round < readers->rounds; round++) {
+		/* Both pages, or one of them */
+		if (round % 4 && !madvise((void *)readers->vvar.start +
+					  (round % 4 == 2) * getpagesize(),
+					  round % 4 == 3 ? readers->vvar.size : getpagesize(),
+					  MADV_DONTNEED))
+			__atomic_add_fetch(&readers->dropped, 1, __ATOMIC_RELAXED);
+		for (i = 0; i < NR_SHIFTED; i++) {
+			clockid_t id = shifted_clocks[(round + i) % NR_SHIFTED].id;
+			__s64 before = read_syscall(id);
+			__s64 value = read_time64(readers->gettime64, id);
+
+			if (value < before || value > read_syscall(id))
+				__atomic_add_fetch(&readers->failures, 1, __ATOMIC_RELAXED);
+		}
+	}
+	return NULL;
+}
+
+FIXTURE(reading) {
+	struct readers readers;
+	int nr_threads;
+};
+
+FIXTURE_SETUP(reading)
+{
+	const struct time_offsets offsets = offsets_of_write(1);
+	int fd;
+
+	self->readers.rounds = DEFAULT_ROUNDS;
+	self->nr_threads = cpus_for_race(_metadata, "TIMENS_OFFSETS_RACE_ROUNDS",
+					 &self->readers.rounds);
+	if (!self->nr_threads || !vdso_found(_metadata))
+		return;
+	if (self->nr_threads > MAX_TASKS)
+		self->nr_threads = MAX_TASKS;
+	self->readers.gettime64 = vdso_function(CLOCK_GETTIME64);
+	if (!self->readers.gettime64 || !find_mapping("[vvar]", &self->readers.vvar))
+		SKIP(return, "the vDSO has no clock_gettime(), or no mapping [vvar]");
+	fd = create_timens(&offsets);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, setns(fd, CLONE_NEWTIME));
+}
+
+FIXTURE_TEARDOWN(reading)
+{
+}
+
+TEST_F_TIMEOUT(reading, by_threads, INT_MAX / 1000)
+{
+	pthread_t threads[MAX_TASKS];
+	int i;
+
+	for (i = 0; i < self->nr_threads; i++)
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, reader, &self->readers));
+	for (i = 0; i < self->nr_threads; i++)
+		ASSERT_EQ(0, pthread_join(threads[i], NULL));
+	TH_LOG("RACE rounds %u overlaps %u failures %u", self->readers.rounds,
+	       self->readers.dropped, self->readers.failures);
+	EXPECT_LT(0, self->readers.dropped);
+	EXPECT_EQ(0, self->readers.failures);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 3 && !strcmp(argv[1], "joined"))
+		return joined(argv[2]);
+	return test_harness_run(argc, argv);
+}

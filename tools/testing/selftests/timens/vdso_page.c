@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The page that shows a time namespace's offsets to the vDSO: what is in it, who
+ * sees it, and that nobody can write to it.
+ *
+ * It is one of the first two pages of the mapping [vvar]. It has the offsets, in
+ * the places of the times that they belong to, perhaps what marks it as such a
+ * page, and nothing else: nothing of what was in the memory before. Tasks outside
+ * the namespace never see it, and it stays as it is for whoever has it, also when
+ * the namespace is gone and others take its place.
+ */
+#include <linux/futex.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include "timens_switch.h"
+
+/* What clock_mode has in a page that replaces the one with the times, above its odd count */
+#define TIMENS_MARK	((__u64)INT_MAX << 32 | 1)
+
+#define NR_PAGES	2
+#define DIRTY_SIZE	(64 << 20)
+#define DIRTY_BYTE	0xa5
+
+struct pages { __u64 words[NR_PAGES][512]; };
+
+FIXTURE(vdso_page) {
+	struct mapping vvar;
+	long page;
+	int host_fd;
+};
+
+FIXTURE_SETUP(vdso_page)
+{
+	if (!vdso_found(_metadata) || !timens_supported(_metadata))
+		return;
+	self->page = sysconf(_SC_PAGESIZE);
+	if (self->page != sizeof(((struct pages *)0)->words[0]))
+		SKIP(return, "pages of another size");
+	if (!find_mapping("[vvar]", &self->vvar))
+		SKIP(return, "there is no mapping [vvar]");
+	self->host_fd = open("/proc/self/ns/time", O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, self->host_fd);
+}
+
+FIXTURE_TEARDOWN(vdso_page)
+{
+}
+
+/* As the clock data changes all the time, only the other page is what it was. */
+static void get_pages(const FIXTURE_DATA(vdso_page) *self, struct pages *pages)
+{
+	memcpy(pages, (void *)self->vvar.start, sizeof(*pages));
+}
+
+static bool is_offset(const struct time_offsets *offsets, __u64 word)
+{
+	return word == (__u64)offsets->monotonic.sec || word == (__u64)offsets->monotonic.nsec ||
+	       word == (__u64)offsets->boottime.sec || word == (__u64)offsets->boottime.nsec;
+}
+
+static bool has_offsets(const struct time_offsets *offsets, const __u64 *words)
+{
+	unsigned int i;
+
+	for (i = 0; i < 512; i++) {
+		if (words[i] == (__u64)offsets->monotonic.sec)
+			return true;
+	}
+	return false;
+}
+
+/* Words that neither are offsets nor mark the page */
+static unsigned int strange_words(const struct time_offsets *offsets, const __u64 *words)
+{
+	unsigned int i, strange = 0;
+
+	for (i = 0; i < 512; i++)
+		strange += words[i] && words[i] != TIMENS_MARK && !is_offset(offsets, words[i]);
+	return strange;
+}
+
+/* Memory that is free, and has something in it */
+static void dirty_free_memory(struct __test_metadata *_metadata)
+{
+	void *memory = mmap(NULL, DIRTY_SIZE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, memory);
+	memset(memory, DIRTY_BYTE, DIRTY_SIZE);
+	ASSERT_EQ(0, munmap(memory, DIRTY_SIZE));
+}
+
+static struct time_offsets offsets_of_round(unsigned int round)
+{
+	return (struct time_offsets) {
+		{ 1000000 + round, 123456000 + round }, { 2000000 + round, 987654000 + round },
+	};
+}
+
+static void enter_new(struct __test_metadata *_metadata, const struct time_offsets *offsets)
+{
+	int fd = create_timens(offsets);
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, setns(fd, CLONE_NEWTIME));
+	close(fd);
+}
+
+TEST_F(vdso_page, offsets_and_nothing_else)
+{
+	const struct time_offsets none = {};
+	struct pages pages;
+	unsigned int round, i, found;
+
+	dirty_free_memory(_metadata);
+	for (round = 0; round < 500; round++) {
+		const struct time_offsets offsets = offsets_of_round(round);
+
+		enter_new(_metadata, &offsets);
+		get_pages(self, &pages);
+		for (found = i = 0; i < NR_PAGES; i++) {
+			if (!has_offsets(&offsets, pages.words[i]))
+				continue;
+			found++;
+			ASSERT_EQ(0, strange_words(&offsets, pages.words[i]));
+		}
+		ASSERT_EQ(1, found);
+		ASSERT_EQ(0, setns(self->host_fd, CLONE_NEWTIME));
+	}
+	/* Zeroes, after there were others in a namespace, and where there never were */
+	for (round = 0; round < 2; round++) {
+		ASSERT_EQ(0, unshare(CLONE_NEWTIME));
+		if (round) {
+			const struct time_offsets offsets = offsets_of_round(round);
+			int fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+
+			ASSERT_EQ(0, write_offsets(fd, &offsets));
+			ASSERT_EQ(0, write_offsets(fd, &none));
+			close(fd);
+		}
+		ASSERT_EQ(0, setns(open("/proc/self/ns/time_for_children", O_RDONLY),
+				   CLONE_NEWTIME));
+		get_pages(self, &pages);
+		found = 0;
+		for (i = 0; i < NR_PAGES; i++)
+			found += strange_words(&none, pages.words[i]) == 0;
+		EXPECT_EQ(1, found);
+		ASSERT_EQ(0, setns(self->host_fd, CLONE_NEWTIME));
+	}
+}
+
+/* Outside there is nothing of any namespace, also after one was left. */
+TEST_F(vdso_page, not_seen_outside)
+{
+	struct pages pages;
+	unsigned int round, i;
+	int go[2], status;
+	char byte;
+	pid_t pid;
+
+	for (round = 0; round < 20; round++) {
+		const struct time_offsets offsets = offsets_of_round(round);
+		const struct time_offsets others = offsets_of_round(round + 1000);
+
+		ASSERT_EQ(0, pipe(go));
+		enter_new(_metadata, &offsets);
+		/* A task that stays in it */
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			close(go[1]);
+			get_pages(self, &pages);
+			_exit(read(go[0], &byte, 1));
+		}
+		ASSERT_EQ(0, setns(self->host_fd, CLONE_NEWTIME));
+		get_pages(self, &pages);
+		for (i = 0; i < NR_PAGES; i++)
+			EXPECT_FALSE(has_offsets(&offsets, pages.words[i]));
+		EXPECT_EQ(0, strange_words(&(struct time_offsets) {}, pages.words[1]));
+
+		enter_new(_metadata, &others);
+		get_pages(self, &pages);
+		for (i = 0; i < NR_PAGES; i++)
+			EXPECT_FALSE(has_offsets(&offsets, pages.words[i]));
+		ASSERT_EQ(0, setns(self->host_fd, CLONE_NEWTIME));
+		close(go[0]);
+		close(go[1]);
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		ASSERT_EQ(0, status);
+	}
+}
+
+/* A pipe keeps the page when the namespace is gone. Nobody else gets it meanwhile. */
+TEST_F(vdso_page, kept_by_a_pipe)
+{
+	const struct time_offsets offsets = offsets_of_round(0);
+	struct pages before, after;
+	struct iovec iov;
+	unsigned int round, i;
+	int fds[2];
+
+	ASSERT_EQ(0, pipe(fds));
+	enter_new(_metadata, &offsets);
+	get_pages(self, &before);
+	for (i = 0; i < NR_PAGES; i++) {
+		iov = (struct iovec) { (void *)self->vvar.start + i * self->page, self->page };
+		if (vmsplice(fds[1], &iov, 1, 0) != self->page)
+			SKIP(return, "the kernel doesn't give [vvar] to a pipe: %s",
+			     strerror(errno));
+	}
+	/* What comes next in the pipe isn't added to a page that is there. */
+	ASSERT_EQ(1, write(fds[1], "x", 1));
+	ASSERT_EQ(0, setns(self->host_fd, CLONE_NEWTIME));
+
+	for (round = 1; round < 200; round++) {
+		const struct time_offsets others = offsets_of_round(round);
+
+		enter_new(_metadata, &others);
+		get_pages(self, &after);
+		ASSERT_EQ(0, setns(self->host_fd, CLONE_NEWTIME));
+	}
+	dirty_free_memory(_metadata);
+	ASSERT_EQ(sizeof(after), read(fds[0], &after, sizeof(after)));
+	for (i = 0; i < NR_PAGES; i++) {
+		if (!has_offsets(&offsets, before.words[i]))
+			continue;
+		EXPECT_EQ(0, memcmp(before.words[i], after.words[i], self->page));
+	}
+}
+
+/* The ways for a task to write to its own memory, and for another one to write to it */
+TEST_F(vdso_page, never_written_to)
+{
+	const struct time_offsets offsets = offsets_of_round(0);
+	struct pages before, after;
+	int mem, zero, status, present;
+	__u64 value = 0;
+	unsigned int i;
+	pid_t pid;
+
+	enter_new(_metadata, &offsets);
+	mem = open("/proc/self/mem", O_RDWR);
+	ASSERT_LE(0, mem);
+	zero = open("/dev/zero", O_RDONLY);
+	ASSERT_LE(0, zero);
+	get_pages(self, &before);
+	for (present = 0; present <= 1; present++) {
+		for (i = 0; i < NR_PAGES; i++) {
+			void *address = (void *)self->vvar.start + i * self->page;
+			struct iovec local = { &value, sizeof(value) };
+			struct iovec remote = { address, sizeof(value) };
+
+			if (!present)
+				madvise((void *)self->vvar.start, NR_PAGES * self->page,
+					MADV_DONTNEED);
+			EXPECT_EQ(-1, pwrite(mem, &value, sizeof(value), (unsigned long)address));
+			EXPECT_EQ(EIO, errno);
+			EXPECT_EQ(-1, process_vm_writev(getpid(), &local, 1, &remote, 1, 0));
+			EXPECT_EQ(EFAULT, errno);
+			EXPECT_EQ(-1, read(zero, address, sizeof(value)));
+			EXPECT_EQ(EFAULT, errno);
+			EXPECT_EQ(-1, syscall(SYS_futex, &status, FUTEX_WAKE_OP, 0, 0, address,
+					      FUTEX_OP(FUTEX_OP_SET, 1, FUTEX_OP_CMP_EQ, 0)));
+			EXPECT_EQ(EFAULT, errno);
+			pid = fork();
+			ASSERT_LE(0, pid);
+			if (!pid) {
+				/* The one way left: it is killed. */
+				*(volatile __u64 *)address = 0;
+				_exit(0);
+			}
+			ASSERT_EQ(pid, waitpid(pid, &status, 0));
+			EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+			(void)*(volatile char *)address;
+		}
+	}
+	EXPECT_EQ(-1, mprotect((void *)self->vvar.start, self->vvar.size,
+			       PROT_READ | PROT_WRITE));
+	EXPECT_TRUE(errno == EACCES || errno == EPERM);
+	EXPECT_EQ(-1, mprotect((void *)self->vvar.start, self->vvar.size,
+			       PROT_READ | PROT_WRITE | PROT_EXEC));
+	EXPECT_TRUE(errno == EACCES || errno == EPERM);
+
+	get_pages(self, &after);
+	for (i = 0; i < NR_PAGES; i++) {
+		if (has_offsets(&offsets, before.words[i]))
+			EXPECT_EQ(0, memcmp(before.words[i], after.words[i], self->page));
+	}
+	EXPECT_LE(offsets.monotonic.sec * NSEC_PER_SEC, read_syscall(CLOCK_MONOTONIC));
+}
+
+TEST_HARNESS_MAIN
