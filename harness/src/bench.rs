@@ -27,8 +27,9 @@ use std::{path::Path, time::Duration};
 /// What the guests measure, each in a boot of its own.
 const GUESTS: [&str; 2] = ["costs", "live"];
 
-/// How often each of two tasks writes its offsets, more often than the kernel does anything else.
-const WRITES: u32 = 100_000;
+/// How often each of two tasks writes its offsets: several times as often as both CPUs store to any
+/// line while the guest boots.
+const WRITES: u32 = 1_000_000;
 
 /// Instructions that the guest's program counts to see whether the machine does.
 const KNOWN: u64 = 1000;
