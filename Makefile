@@ -6,11 +6,12 @@
 #   RUSTC= LLVM= BINDGEN=     tools of your own
 #   JOBS= ACCEL=              parallel jobs, QEMU accelerator
 #   FUZZ=                     options of fuzz: --seed, --operations, --replay
+#   RACE= AGE=                options of race: --rounds; of age: --cycles, --hours, --starts
 #   FORCE=1                   tree: drop your work in out/linux;
 #                             refresh: overwrite changes made to the patches meanwhile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup base tree refresh build build-stock run shell test fuzz fuzz-offsets bench bench-vdso clean distclean
+.PHONY: help setup base tree refresh build build-stock run shell test fuzz fuzz-offsets race age bench bench-vdso clean distclean
 
 # The kernel's own make, which the harness runs, is not a part of this one.
 unexport MAKEFLAGS MFLAGS MAKELEVEL
@@ -54,6 +55,12 @@ fuzz: tree ## a million random operations on both kernels, whose outcomes must b
 
 fuzz-offsets: tree ## look for arguments that the kernel's arithmetic gets wrong, on the host
 	@$(harness) fuzz-offsets
+
+race: tree ## tasks that race for new namespaces, on both kernels, with two and four CPUs
+	@$(harness) race $(RACE)
+
+age: tree ## a hundred thousand namespaces and a day of a container host, on both kernels
+	@$(harness) age $(AGE)
 
 bench: tree ## count what each operation costs on the stock and on the Rust kernel, to the instruction
 	@$(harness) bench

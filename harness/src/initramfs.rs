@@ -73,17 +73,18 @@ pub fn pack(context: &Context, step: &Step, kind: Kind) -> Result<PathBuf> {
     image.write(context, step, kind, path(context, kind))
 }
 
-/// Packs the guest that measures a kernel, which is small, and gives the archive's path.
-pub fn pack_bench(context: &Context, step: &Step, kind: Kind) -> Result<PathBuf> {
+/// Packs the guest whose job is one program, which is small, and gives the archive's path.
+pub fn pack_job(context: &Context, step: &Step, kind: Kind, job: &str) -> Result<PathBuf> {
     let dir = context.out.join("guest");
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let sources = context.top.join("harness/guest");
 
     let mut image = Image::default();
     image.add("/init", sources.join("init"));
-    image.add("/jobs/bench", compile(step, &sources, &dir, "bench")?);
+    image.add(&format!("/jobs/{job}"), compile(step, &sources, &dir, job)?);
     image.add_busybox(context.toolchain.need("BUSYBOX")?.into())?;
-    image.write(context, step, kind, path(context, kind))
+    let archive = dir.join(format!("{job}-{}.cpio", kind.name()));
+    image.write(context, step, kind, archive)
 }
 
 /// Packs the guest that carries the requests of a file out, and gives the archive's path.

@@ -2,6 +2,7 @@
 
 //! Builds, boots and tests the kernels of this repository. `make help` lists the front doors.
 
+mod age;
 mod bench;
 mod bench_vdso;
 mod fuzz;
@@ -11,6 +12,7 @@ mod kbuild;
 mod ktap;
 mod plot;
 mod programs;
+mod race;
 mod report;
 mod session;
 mod statistics;
@@ -49,17 +51,14 @@ enum Subcommands {
     },
     /// Run every check and sum up.
     Test,
-    /// Let tasks race to join fresh namespaces, on a busy host.
-    Race {
-        #[arg(default_value = "rust")]
-        kind: Kind,
-        #[arg(long, default_value_t = 100_000)]
-        rounds: u32,
-    },
+    /// Let tasks race for new namespaces on a busy host, on both kernels.
+    Race(race::Options),
     /// Count what each operation costs on both kernels.
     Bench,
     /// Run the same random operations on both kernels and compare what came of them.
     Fuzz(fuzz::Options),
+    /// Let both kernels grow old, and see whether their memory grows.
+    Age(age::Options),
     /// Look for arguments that the kernel's arithmetic gets wrong, on the host.
     FuzzOffsets {
         #[arg(long, default_value_t = 60)]
@@ -127,9 +126,10 @@ fn run(command: Subcommands) -> Result<bool> {
         Subcommands::Run => session::demo(&context),
         Subcommands::Shell { kind } => session::shell(&context, kind),
         Subcommands::Test => test::test(&context),
-        Subcommands::Race { kind, rounds } => test::race(&context, kind, rounds),
+        Subcommands::Race(options) => race::race(&context, &options),
         Subcommands::Bench => bench::bench(&context),
         Subcommands::Fuzz(options) => fuzz::fuzz(&context, &options),
+        Subcommands::Age(options) => age::age(&context, &options),
         Subcommands::FuzzOffsets { seconds } => fuzz::fuzz_offsets(&context, seconds),
         Subcommands::BenchVdso(options) => bench_vdso::bench(&context, &options),
     }

@@ -66,6 +66,8 @@ const TIMENS: &[Program] = &[
     program("timens/vdso_remote", 60),
     program("timens/vdso_remote_32", 60),
     program("timens/vdso_remote_x32", 60),
+    program("timens/vdso_page", 120),
+    program("timens/permissions", 60),
 ];
 
 /// What else touches time namespaces.
@@ -112,11 +114,14 @@ pub const NO_COUNTER: List = List {
     ]],
 };
 
-/// The race to join a fresh namespace: needs a guest of its own on a busy host.
+/// The races for a new namespace: they need a guest of their own on a busy host.
 pub const RACE: List = List {
     name: "race",
     note: "",
-    groups: &[&[program("timens/join_race", 1800)]],
+    groups: &[&[
+        program("timens/join_race", 1800),
+        program("timens/offsets_race", 3600),
+    ]],
 };
 
 /// Nothing but the boot, in which KUnit runs.

@@ -34,6 +34,16 @@ pub fn halves_differ(samples: &[f64]) -> f64 {
     (even - odd).abs() / lowest(samples)
 }
 
+/// By how much the second number of the points grows with each unit of the first: least squares.
+pub fn slope(points: &[(f64, f64)]) -> f64 {
+    let count = points.len() as f64;
+    let mean = |part: fn(&(f64, f64)) -> f64| points.iter().map(part).sum::<f64>() / count;
+    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
+    let covariance: f64 = points.iter().map(|p| (p.0 - x) * (p.1 - y)).sum();
+    let variance: f64 = points.iter().map(|p| (p.0 - x) * (p.0 - x)).sum();
+    covariance / variance
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,5 +66,11 @@ mod tests {
     fn compares_the_halves() {
         assert_eq!(halves_differ(&[2.0, 2.0, 9.0, 3.0]), 0.0);
         assert_eq!(halves_differ(&[2.0, 3.0, 5.0, 4.0]), 0.5);
+    }
+
+    #[test]
+    fn finds_the_slope() {
+        assert_eq!(slope(&[(0.0, 5.0), (1.0, 7.0), (2.0, 9.0)]), 2.0);
+        assert_eq!(slope(&[(0.0, 1.0), (1.0, 3.0), (2.0, 1.0)]), 0.0);
     }
 }

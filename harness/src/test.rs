@@ -10,6 +10,7 @@ use crate::{
     kbuild::{self, Kind},
     ktap,
     programs::{List, KUNIT, NO_COUNTER, OTHER_VDSO, RACE, SELFTESTS},
+    race,
     report::{Check, Column, Outcome, Report, Status},
     steps::{Step, Steps},
     Context,
@@ -21,7 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How many rounds the race has in the summary's short form.
+/// How many rounds the races have in the summary's short form.
 const SHORT_RACE: u32 = 2000;
 
 /// The seed of the summary's short run of random operations, and how many sequences it has.
@@ -81,23 +82,10 @@ pub fn test(context: &Context) -> Result<bool> {
     session.programs(
         Kind::Rust,
         &RACE,
-        &[KUNIT_OFF.into(), rounds(SHORT_RACE)],
+        &[&[KUNIT_OFF.into()], &race::rounds(SHORT_RACE)[..]].concat(),
         true,
     );
     session.finish("test")
-}
-
-/// Runs the race alone, for as many rounds as asked for.
-pub fn race(context: &Context, kind: Kind, count: u32) -> Result<bool> {
-    let mut session = Session::new(context, kbuild::BUILD_STEPS + 3)?;
-    session.build(kind);
-    session.check("build selftests", Column::Host, |step| {
-        kbuild::selftests(context, step)?;
-        Ok(passed())
-    });
-    session.pack(kind);
-    session.programs(kind, &RACE, &[KUNIT_OFF.into(), rounds(count)], true);
-    session.finish("race")
 }
 
 /// A clock source of QEMU's that can't be read in user space.
@@ -109,10 +97,6 @@ fn no_counter() -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec()
-}
-
-fn rounds(count: u32) -> String {
-    format!("TIMENS_JOIN_RACE_ROUNDS={count}")
 }
 
 fn passed() -> Vec<Outcome> {

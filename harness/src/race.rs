@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `race`: tasks that meet at new namespaces, on two and on four CPUs of a busy host, and how often
+//! each kernel lets one of them see what it must not.
+//!
+//! The programs are selftests, which say for each of their races how often it was run, how often the
+//! tasks overlapped, and what was wrong. On the stock kernel that is what this wants to know; on
+//! ours it is a failure.
+
+use crate::{
+    guest::{self, Guest, Machine},
+    initramfs,
+    kbuild::{self, Kind},
+    ktap,
+    programs::RACE,
+    report::{Column, Status},
+    steps::Step,
+    test::KUNIT_OFF,
+    Context,
+};
+use anyhow::Result;
+use clap::Args;
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+const KINDS: [Kind; 2] = [Kind::Stock, Kind::Rust];
+
+/// Four CPUs need not be there: QEMU then takes turns, so that tasks stop at any instruction.
+const MACHINES: [(u32, Machine); 2] = [(2, Machine::Fast), (4, Machine::Wide)];
+
+#[derive(Args)]
+pub struct Options {
+    /// How often two tasks meet in each of the races of join_race; those of offsets_race, whose
+    /// rounds take longer, have a tenth of it.
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(10..))]
+    rounds: u32,
+    /// With the kernels and selftests as they are.
+    #[arg(long, hide = true)]
+    no_build: bool,
+}
+
+/// What the programs take as their numbers of rounds.
+pub fn rounds(count: u32) -> [String; 2] {
+    [
+        format!("TIMENS_JOIN_RACE_ROUNDS={count}"),
+        format!("TIMENS_OFFSETS_RACE_ROUNDS={}", count / 10),
+    ]
+}
+
+/// What a program said of one race.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Count {
+    rounds: u64,
+    overlaps: u64,
+    failures: u64,
+}
+
+/// The races in a guest's output, in their order.
+fn parse(output: &str) -> Vec<(String, Count)> {
+    let mut races = vec![];
+    let mut name = "";
+    for line in output.lines() {
+        if let Some((_, rest)) = line.split_once("#  RUN ") {
+            name = rest.trim().trim_end_matches(" ...");
+        }
+        let Some((_, rest)) = line.split_once(":RACE ") else {
+            continue;
+        };
+        let words: Vec<_> = rest.split_whitespace().collect();
+        let ["rounds", rounds, "overlaps", overlaps, "failures", failures] = words[..] else {
+            continue;
+        };
+        if let (Ok(rounds), Ok(overlaps), Ok(failures)) =
+            (rounds.parse(), overlaps.parse(), failures.parse())
+        {
+            races.push((
+                name.to_owned(),
+                Count {
+                    rounds,
+                    overlaps,
+                    failures,
+                },
+            ));
+        }
+    }
+    races
+}
+
+/// One race, on so many CPUs, by kernel.
+#[derive(Default)]
+struct Row(BTreeMap<&'static str, Count>);
+
+/// The races in the order in which they ran.
+#[derive(Default)]
+struct Table(Vec<((String, u32), Row)>);
+
+impl Table {
+    fn add(&mut self, name: &str, cpus: u32, kind: Kind, count: Count) {
+        let key = (name.to_owned(), cpus);
+        let index = self.0.iter().position(|(other, _)| *other == key);
+        let index = index.unwrap_or_else(|| {
+            self.0.push((key, Row::default()));
+            self.0.len() - 1
+        });
+        self.0[index].1 .0.insert(kind.name(), count);
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.0.iter().map(|((name, _), _)| name.len()).max();
+        let width = width.unwrap_or_default();
+        writeln!(f, "{:width$} CPUs  {:>24}  {:>24}", "", "stock", "ours")?;
+        let head = "rounds overlaps failures";
+        writeln!(f, "{:width$}       {head:>24}  {head:>24}", "race")?;
+        for ((name, cpus), row) in &self.0 {
+            write!(f, "{name:width$} {cpus:4}")?;
+            for kind in KINDS {
+                match row.0.get(kind.name()) {
+                    Some(count) => write!(
+                        f,
+                        "  {:6} {:8} {:8}",
+                        count.rounds, count.overlaps, count.failures
+                    )?,
+                    None => write!(f, "  {:>24}", "did not end")?,
+                }
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// Builds both kernels and the programs, has them race and says what came of it.
+pub fn race(context: &Context, options: &Options) -> Result<bool> {
+    let builds = match options.no_build {
+        true => 0,
+        false => KINDS.len() * kbuild::BUILD_STEPS + 1,
+    };
+    let mut steps = context.steps(builds + KINDS.len() * (1 + MACHINES.len()))?;
+    if !options.no_build {
+        // The stock build starts as a copy of ours.
+        for kind in KINDS.into_iter().rev() {
+            kbuild::build(context, &mut steps, kind)?;
+        }
+        steps.run("build the selftests", |step| {
+            kbuild::selftests(context, step)
+        })?;
+    }
+    for kind in KINDS {
+        steps.run(&format!("pack the {} guest", kind.name()), |step| {
+            initramfs::pack(context, step, kind)
+        })?;
+    }
+    let mut table = Table::default();
+    let mut failures = vec![];
+    for (cpus, machine) in MACHINES {
+        for kind in KINDS {
+            let title = format!("{cpus} CPUs, the {} kernel", kind.name());
+            let found = steps.run(&title, |step| {
+                run(context, step, kind, machine, options.rounds)
+            })?;
+            for (name, count) in &found.races {
+                table.add(name, cpus, kind, *count);
+            }
+            failures.extend(found.failures.iter().map(|why| format!("{title}: {why}")));
+        }
+    }
+    println!("\n{table}");
+    for failure in &failures {
+        println!("FAILED {failure}");
+    }
+    Ok(failures.is_empty())
+}
+
+#[derive(Default)]
+struct Found {
+    races: Vec<(String, Count)>,
+    failures: Vec<String>,
+}
+
+fn run(context: &Context, step: &Step, kind: Kind, machine: Machine, count: u32) -> Result<Found> {
+    step.expect(RACE.programs().count() as u64);
+    let limit: u32 = RACE.programs().map(|program| program.limit).sum();
+    let guest = Guest {
+        name: format!("race-{}", kind.name()),
+        kind,
+        initrd: &initramfs::path(context, kind),
+        job: "programs",
+        arguments: [
+            &[KUNIT_OFF.to_owned(), format!("TIMENS_LIST={}", RACE.name)],
+            &rounds(count)[..],
+        ]
+        .concat(),
+        limit: Duration::from_secs(120 + u64::from(limit)),
+        busy_host: true,
+        machine,
+    };
+    let transcript = guest::run(context, step, &guest, |_| {})?;
+    let races = parse(&transcript.output);
+    let mut failures = transcript.problems;
+    for check in ktap::programs(context, &RACE, Column::Ours, &transcript.output)? {
+        for result in &check.results {
+            let counted = races
+                .iter()
+                .any(|(name, count)| result.name.ends_with(name) && count.failures > 0);
+            // What stock gets wrong is in the table.
+            let expected = !kind.is_ours() && counted;
+            if result.status != Status::Passed && !expected {
+                failures.push(check.tell(result));
+            }
+        }
+    }
+    Ok(Found { races, failures })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OUTPUT: &str = "#  RUN           r.joins.x ...\n# r.c:1:x:3 writes done\n\
+                          # r.c:7:x:RACE rounds 10 overlaps 4 failures 1\nnot ok 1 r.joins.x\n\
+                          #  RUN           r.reads.x ...\n\
+                          # r.c:7:x:RACE rounds 10 overlaps 6 failures 0\nok 2 r.reads.x\n";
+
+    #[test]
+    fn finds_the_counts_of_each_race() {
+        let races = parse(OUTPUT);
+        let names: Vec<_> = races.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["r.joins.x", "r.reads.x"]);
+        assert_eq!(
+            races[0].1,
+            Count {
+                rounds: 10,
+                overlaps: 4,
+                failures: 1
+            }
+        );
+    }
+
+    #[test]
+    fn the_table_has_both_kernels_side_by_side() {
+        let mut table = Table::default();
+        for (name, count) in parse(OUTPUT) {
+            table.add(&name, 2, Kind::Stock, count);
+        }
+        table.add("r.joins.x", 2, Kind::Rust, parse(OUTPUT)[1].1);
+        let text = table.to_string();
+        let lines: Vec<_> = text.lines().skip(2).map(str::trim).collect();
+        assert_eq!(
+            lines[0].split_whitespace().collect::<Vec<_>>(),
+            ["r.joins.x", "2", "10", "4", "1", "10", "6", "0"]
+        );
+        assert!(lines[1].ends_with("did not end"), "{text}");
+    }
+}
