@@ -298,7 +298,7 @@ fn counting() -> Result<Command> {
 
 /// See [`Machine::Watched`].
 fn watched(context: &Context, least: u32, report: &Path) -> Result<Command> {
-    let mut qemu = fast(Accelerator::Tcg)?;
+    let mut qemu = fast(Accelerator::Tcg, "2")?;
     qemu.arg("-plugin").arg(format!(
         "file={},least={least},out={}",
         context.out.join(PLUGIN).display(),

@@ -17,9 +17,9 @@
 //! - *frozen*, for good, from the moment that the first task joins, by fork, exec or setns(2).
 //!   Offsets and page are constant; they are read without a lock.
 //!
-//! [`FreezeLock`](kernel::sync::FreezeLock) makes the change: freezing publishes (release) all that
-//! was written, and every task that joins sees that the namespace is frozen (acquire) before it can
-//! read a clock. There is no guard to write with after that, and no page to map before.
+//! [`FreezeLock`] makes the change: freezing publishes (release) all that was written, and every
+//! task that joins sees that the namespace is frozen (acquire) before it can read a clock. There is
+//! no guard to write with after that, and no page to map before.
 //!
 //! The C code that reads the offsets without asking, that is the inline functions of
 //! `time_namespace.h` and the fault handler of the vDSO's data, does so for tasks in the namespace,
@@ -350,7 +350,7 @@ pub unsafe extern "C" fn proc_timens_set_offset(
     from_result(|| proc::set(file, task, offsets).map(|()| 0))
 }
 
-/// Converts an absolute time from a namespace to the host: see [`Offsets::to_host`].
+/// Converts an absolute time from a namespace to the host: see [`Offsets::ktime_to_host`].
 ///
 /// # Safety
 ///
@@ -364,5 +364,5 @@ pub unsafe extern "C" fn do_timens_ktime_to_host(
     // SAFETY: The offsets of a namespace with tasks in it don't change, and `Offsets` is the same
     // as the C type, as asserted above.
     let offsets = unsafe { &*ns_offsets.cast::<Offsets>() };
-    offsets.to_host(clockid, tim)
+    offsets.ktime_to_host(clockid, tim)
 }

@@ -105,7 +105,7 @@ impl Case {
             BOOTTIME | BOOTTIME_ALARM => to_host(time, ktime(offsets.boottime)),
             _ => time,
         };
-        let found = offsets.to_host(self.clock, self.time);
+        let found = offsets.ktime_to_host(self.clock, self.time);
         assert_eq!(i128::from(found), model, "{self:?}");
     }
 }

@@ -68,7 +68,7 @@ impl Offsets {
     ///
     /// Mirrors `do_timens_ktime_to_host()`.
     #[inline]
-    pub(crate) fn to_host(&self, id: i32, time: i64) -> i64 {
+    pub(crate) fn ktime_to_host(&self, id: i32, time: i64) -> i64 {
         const BOOTTIME_ALARM: i32 = uapi::CLOCK_BOOTTIME_ALARM as i32;
 
         let offset = match id {
@@ -96,7 +96,7 @@ pub(crate) struct Text {
 }
 
 impl Text {
-    /// Name, seconds with their sign and nanoseconds, each at its longest, and what is between them.
+    /// Name, seconds with their sign and nanoseconds, each at its longest, and what is between.
     const LENGTH: usize = 2 * (10 + 1 + 20 + 1 + 20 + 1);
 
     /// Returns the text.
@@ -282,68 +282,74 @@ mod tests {
     }
 
     #[test]
-    fn to_host_subtracts_the_clock_s_own_offset() {
+    fn ktime_to_host_subtracts_the_clock_s_own_offset() {
         let offsets = Offsets {
             monotonic: ts(10, 1),
             boottime: ts(-20, 2),
         };
         let time = 100 * NSEC_PER_SEC;
-        assert_eq!(offsets.to_host(Monotonic::ID, time), 90 * NSEC_PER_SEC - 1);
-        assert_eq!(offsets.to_host(BootTime::ID, time), 120 * NSEC_PER_SEC - 2);
-        assert_eq!(offsets.to_host(ALARM, time), 120 * NSEC_PER_SEC - 2);
-        assert_eq!(offsets.to_host(REALTIME, time), time);
+        assert_eq!(
+            offsets.ktime_to_host(Monotonic::ID, time),
+            90 * NSEC_PER_SEC - 1
+        );
+        assert_eq!(
+            offsets.ktime_to_host(BootTime::ID, time),
+            120 * NSEC_PER_SEC - 2
+        );
+        assert_eq!(offsets.ktime_to_host(ALARM, time), 120 * NSEC_PER_SEC - 2);
+        assert_eq!(offsets.ktime_to_host(REALTIME, time), time);
     }
 
     #[test]
-    fn to_host_of_what_has_expired_is_zero() {
+    fn ktime_to_host_of_what_has_expired_is_zero() {
         let offset = 10 * NSEC_PER_SEC + 5;
         let offsets = offsets(10, 5);
-        assert_eq!(offsets.to_host(Monotonic::ID, offset - 1), 0);
-        assert_eq!(offsets.to_host(Monotonic::ID, offset), 0);
-        assert_eq!(offsets.to_host(Monotonic::ID, offset + 1), 1);
-        assert_eq!(offsets.to_host(Monotonic::ID, 0), 0);
-        assert_eq!(offsets.to_host(Monotonic::ID, i64::MIN), 0);
+        assert_eq!(offsets.ktime_to_host(Monotonic::ID, offset - 1), 0);
+        assert_eq!(offsets.ktime_to_host(Monotonic::ID, offset), 0);
+        assert_eq!(offsets.ktime_to_host(Monotonic::ID, offset + 1), 1);
+        assert_eq!(offsets.ktime_to_host(Monotonic::ID, 0), 0);
+        assert_eq!(offsets.ktime_to_host(Monotonic::ID, i64::MIN), 0);
     }
 
     #[test]
-    fn to_host_ends_at_ktime_max() {
+    fn ktime_to_host_ends_at_ktime_max() {
         // A positive offset brings the end nearer.
         assert_eq!(
-            offsets(1, 0).to_host(Monotonic::ID, KTIME_MAX),
+            offsets(1, 0).ktime_to_host(Monotonic::ID, KTIME_MAX),
             KTIME_MAX - NSEC_PER_SEC
         );
         // With a negative offset the host's clock would have to go past the end.
         let behind = offsets(-1, 0);
-        assert_eq!(behind.to_host(Monotonic::ID, KTIME_MAX), KTIME_MAX);
+        assert_eq!(behind.ktime_to_host(Monotonic::ID, KTIME_MAX), KTIME_MAX);
         assert_eq!(
-            behind.to_host(Monotonic::ID, KTIME_MAX - NSEC_PER_SEC + 1),
+            behind.ktime_to_host(Monotonic::ID, KTIME_MAX - NSEC_PER_SEC + 1),
             KTIME_MAX
         );
         assert_eq!(
-            behind.to_host(Monotonic::ID, KTIME_MAX - NSEC_PER_SEC),
+            behind.ktime_to_host(Monotonic::ID, KTIME_MAX - NSEC_PER_SEC),
             KTIME_MAX
         );
         assert_eq!(
-            behind.to_host(Monotonic::ID, KTIME_MAX - NSEC_PER_SEC - 1),
+            behind.ktime_to_host(Monotonic::ID, KTIME_MAX - NSEC_PER_SEC - 1),
             KTIME_MAX - 1
         );
         // The furthest offsets that there are.
         let least = offsets(-KTIME_SEC_MAX, 0);
         assert_eq!(
-            least.to_host(Monotonic::ID, 0),
+            least.ktime_to_host(Monotonic::ID, 0),
             KTIME_SEC_MAX * NSEC_PER_SEC
         );
-        assert_eq!(least.to_host(Monotonic::ID, KTIME_MAX), KTIME_MAX);
+        assert_eq!(least.ktime_to_host(Monotonic::ID, KTIME_MAX), KTIME_MAX);
         let most = offsets(KTIME_SEC_MAX, 999_999_999);
-        assert_eq!(most.to_host(Monotonic::ID, KTIME_MAX), 0);
-        assert_eq!(most.to_host(Monotonic::ID, KTIME_MAX - 1), 0);
+        assert_eq!(most.ktime_to_host(Monotonic::ID, KTIME_MAX), 0);
+        assert_eq!(most.ktime_to_host(Monotonic::ID, KTIME_MAX - 1), 0);
     }
 
     #[test]
-    fn to_host_of_offsets_of_zero_changes_nothing_valid() {
+    fn ktime_to_host_of_offsets_of_zero_changes_nothing_valid() {
         for time in [0, 1, NSEC_PER_SEC, KTIME_MAX - 1, KTIME_MAX] {
-            assert_eq!(Offsets::ZERO.to_host(Monotonic::ID, time), time);
-            assert_eq!(Offsets::ZERO.to_host(ALARM, time), time);
+            assert_eq!(Offsets::ZERO.ktime_to_host(Monotonic::ID, time), time);
+            assert_eq!(Offsets::ZERO.ktime_to_host(ALARM, time), time);
         }
     }
 }

@@ -263,10 +263,9 @@ static void wait_a_while(const struct arena *arena, unsigned int *seed)
 static void __noreturn execute(struct arena *arena, int self)
 {
 	char number[2] = { '0' + self, '\0' };
-	char *argv[] = { "offsets_race", "joined", number, NULL };
 
-	execv("/proc/self/exe", argv);
-	failed(arena, "execv()");
+	execl("/proc/self/exe", "offsets_race", "joined", number, NULL);
+	failed(arena, "execl()");
 	_exit(1);
 }
 
