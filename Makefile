@@ -5,13 +5,14 @@
 #   KDIR= or LINUX_TARBALL=   a Linux 7.3.y of your own in place of Debian's package
 #   RUSTC= LLVM= BINDGEN=     tools of your own
 #   JOBS= ACCEL=              parallel jobs, QEMU accelerator
+#   KIND=                     sanitize: kasan or kcsan alone
 #   FUZZ=                     options of fuzz: --seed, --operations, --replay
 #   RACE= AGE=                options of race: --rounds; of age: --cycles, --hours, --starts
 #   FORCE=1                   tree: drop your work in out/linux;
 #                             refresh: overwrite changes made to the patches meanwhile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup base tree refresh build build-stock run shell test fuzz fuzz-offsets race age bench bench-vdso clean distclean
+.PHONY: help setup base tree refresh build build-stock run shell test fuzz fuzz-offsets race age sanitize faults coverage bench bench-vdso clean distclean
 
 # The kernel's own make, which the harness runs, is not a part of this one.
 unexport MAKEFLAGS MFLAGS MAKELEVEL
@@ -61,6 +62,15 @@ race: tree ## tasks that race for new namespaces, on both kernels, with two and 
 
 age: tree ## a hundred thousand namespaces and a day of a container host, on both kernels
 	@$(harness) age $(AGE)
+
+sanitize: tree ## run the tests on kernels with KASAN, UBSAN, kmemleak and lock checks, and with KCSAN
+	@$(harness) sanitize $(KIND)
+
+faults: tree ## let each allocation fail that an operation on time namespaces makes, on both kernels
+	@$(harness) faults
+
+coverage: tree ## say which lines of the series' Rust the tests execute
+	@$(harness) coverage
 
 bench: tree ## count what each operation costs on the stock and on the Rust kernel, to the instruction
 	@$(harness) bench

@@ -216,7 +216,7 @@ pub fn age(context: &Context, options: &Options) -> Result<bool> {
 }
 
 fn live(context: &Context, step: &Step, kind: Kind, argument: &str) -> Result<Life> {
-    let initrd = initramfs::pack_job(context, step, kind, "age")?;
+    let initrd = initramfs::pack_job(context, step, kind, "age", &[])?;
     let guest = Guest {
         name: format!("age-{}", kind.name()),
         kind,

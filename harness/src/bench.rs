@@ -59,7 +59,7 @@ fn measure(context: &Context, steps: &mut Steps, kind: Kind) -> Result<Measured>
     let name = kind.name();
     let mut output = Output::default();
     let initrd = steps.run(&format!("pack the guest ({name})"), |step| {
-        initramfs::pack_job(context, step, kind, "bench")
+        initramfs::pack_job(context, step, kind, "bench", &[])
     })?;
     for what in GUESTS {
         let part = steps.run(&format!("guest: {what} ({name})"), |step| {

@@ -13,7 +13,7 @@ mod shrink;
 pub use offsets::fuzz_offsets;
 
 use crate::{
-    guest::{self, Guest, Machine},
+    guest::{self, Guest, Machine, Transcript},
     initramfs,
     kbuild::{self, Kind},
     steps::{Step, Steps},
@@ -26,6 +26,7 @@ use std::{
     collections::BTreeMap,
     fmt::{self, Write as _},
     fs,
+    ops::Range,
     time::{Duration, Instant},
 };
 
@@ -40,8 +41,8 @@ const SHRUNK: usize = 3;
 /// How many boots may end before their time.
 const DEATHS: usize = 20;
 
-/// The two kernels that are compared.
-const KINDS: [Kind; 2] = [Kind::Stock, Kind::Rust];
+/// The two kernels that are compared: stock, and ours.
+pub const KINDS: [Kind; 2] = [Kind::Stock, Kind::Rust];
 
 #[derive(Args)]
 pub struct Options {
@@ -191,27 +192,11 @@ fn add_counts(counts: &mut Counts, output: &str) {
 fn run(context: &Context, step: &Step, kind: Kind, seed: u64, requests: &[Request]) -> Result<Run> {
     let mut all = Run::default();
     let mut deaths = 0;
-    let guest_dir = context.out.join("guest");
-    fs::create_dir_all(&guest_dir)
-        .with_context(|| format!("cannot create {}", guest_dir.display()))?;
     while all.answers.len() < requests.len() {
         let rest = &requests[all.answers.len()..];
-        let text: String = rest.iter().map(|request| request.to_line(seed)).collect();
-        let path = guest_dir.join("requests");
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        let initrd = initramfs::pack_fuzz(context, step, kind, &path)?;
-        let guest = Guest {
-            name: format!("fuzz-{}", kind.name()),
-            kind,
-            initrd: &initrd,
-            job: "fuzz",
-            arguments: vec![KUNIT_OFF.to_owned()],
-            limit: Duration::from_secs(120) + SEQUENCE_LIMIT * rest.len() as u32,
-            busy_host: false,
-            machine: Machine::Fast,
-        };
+        let arguments = [KUNIT_OFF.to_owned()];
         let mut started = None;
-        let transcript = guest::run(context, step, &guest, |line| {
+        let transcript = boot(context, step, kind, seed, rest, &arguments, |line| {
             if line.starts_with("TIMENS-BEGIN ") {
                 started.get_or_insert_with(Instant::now);
             }
@@ -245,20 +230,75 @@ fn run(context: &Context, step: &Step, kind: Kind, seed: u64, requests: &[Reques
     Ok(all)
 }
 
+/// Runs the requests in one guest, as far as it gets.
+fn boot(
+    context: &Context,
+    step: &Step,
+    kind: Kind,
+    seed: u64,
+    requests: &[Request],
+    arguments: &[String],
+    on_line: impl FnMut(&str),
+) -> Result<Transcript> {
+    let dir = context.out.join("guest");
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let text: String = requests
+        .iter()
+        .map(|request| request.to_line(seed))
+        .collect();
+    let path = dir.join("requests");
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    let initrd = initramfs::pack_job(context, step, kind, "fuzz", &[("/requests", &path)])?;
+    let guest = Guest {
+        name: format!("fuzz-{}", kind.name()),
+        kind,
+        initrd: &initrd,
+        job: "fuzz",
+        arguments: arguments.to_vec(),
+        limit: Duration::from_secs(120) + SEQUENCE_LIMIT * requests.len() as u32,
+        busy_host: false,
+        machine: Machine::Fast,
+    };
+    guest::run(context, step, &guest, on_line)
+}
+
+/// Those of a seed's sequences, to be hashed.
+fn hashes(sequences: Range<u32>) -> Vec<Request> {
+    let request = |sequence| Request {
+        sequence,
+        operations: None,
+    };
+    sequences.map(request).collect()
+}
+
+/// Runs a seed's first sequences on one kernel, compared with nothing.
+pub fn boot_alone(
+    context: &Context,
+    step: &Step,
+    kind: Kind,
+    seed: u64,
+    sequences: u32,
+    arguments: &[String],
+) -> Result<Transcript> {
+    let requests = hashes(0..sequences);
+    boot(context, step, kind, seed, &requests, arguments, |_| {})
+}
+
 /// Runs the requests on both kernels.
 fn run_both(
     context: &Context,
     step: &Step,
+    kinds: [Kind; 2],
     seed: u64,
     requests: &[Request],
 ) -> Result<[Vec<Answer>; 2]> {
-    let [stock, ours] = KINDS.map(|kind| run(context, step, kind, seed, requests));
+    let [stock, ours] = kinds.map(|kind| run(context, step, kind, seed, requests));
     Ok([stock?.answers, ours?.answers])
 }
 
 /// What a number of sequences came to on both kernels.
-#[derive(Default)]
 pub struct Comparison {
+    kinds: [Kind; 2],
     seed: u64,
     sequences: u32,
     allowed: u32,
@@ -270,10 +310,16 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(kinds: [Kind; 2], seed: u64) -> Self {
         Self {
+            kinds,
             seed,
-            ..Self::default()
+            sequences: 0,
+            allowed: 0,
+            different: vec![],
+            counts: Counts::new(),
+            problems: vec![],
+            times: [Duration::ZERO; 2],
         }
     }
 
@@ -281,14 +327,9 @@ impl Comparison {
     pub fn advance(&mut self, context: &Context, steps: &mut Steps, most: u32) -> Result<()> {
         let first = self.sequences;
         let count = most.min(SEQUENCES);
-        let requests: Vec<_> = (first..first + count)
-            .map(|sequence| Request {
-                sequence,
-                operations: None,
-            })
-            .collect();
+        let requests = hashes(first..first + count);
         let mut both = vec![];
-        for (index, kind) in KINDS.into_iter().enumerate() {
+        for (index, kind) in self.kinds.into_iter().enumerate() {
             let title = format!(
                 "seed {}, sequences {first} to {} on the {} kernel",
                 self.seed,
@@ -304,7 +345,7 @@ impl Comparison {
             let problems = run.problems.into_iter();
             self.problems
                 .extend(problems.map(|why| format!("{name}: {why}")));
-            if kind == Kind::Rust {
+            if kind.is_ours() {
                 for (kind, outcomes) in run.counts {
                     let counts = self.counts.entry(kind).or_default();
                     for (outcome, count) in outcomes {
@@ -334,7 +375,7 @@ impl Comparison {
         for &(sequence, line) in self.different.iter().take(SHRUNK) {
             let title = format!("make sequence {sequence} short");
             let report = steps.run(&title, |step| {
-                explain(context, step, self.seed, sequence, line)
+                explain(context, step, self.kinds, self.seed, sequence, line)
             })?;
             println!("\n{report}");
         }
@@ -371,7 +412,7 @@ impl fmt::Display for Comparison {
             "seed {}: {} sequences, {operations} operations on each kernel",
             self.seed, self.sequences
         )?;
-        for (kind, time) in KINDS.into_iter().zip(self.times) {
+        for (kind, time) in self.kinds.into_iter().zip(self.times) {
             let rate = operations as f64 / time.as_secs_f64();
             write!(f, ", {rate:.0} a second on {}", kind.name())?;
         }
@@ -405,12 +446,12 @@ pub fn fuzz(context: &Context, options: &Options) -> Result<bool> {
     if let Some(request) = &options.replay {
         let requests = std::slice::from_ref(request);
         let [stock, ours] = steps.run("run the sequence on both kernels", |step| {
-            run_both(context, step, options.seed, requests)
+            run_both(context, step, KINDS, options.seed, requests)
         })?;
         print!("{}", side_by_side(&stock[0].lines(), &ours[0].lines()));
         return Ok(relation(&stock[0], &ours[0]) != Relation::Different);
     }
-    let mut comparison = Comparison::new(options.seed);
+    let mut comparison = Comparison::new(KINDS, options.seed);
     while comparison.sequences < sequences {
         comparison.advance(context, &mut steps, sequences - comparison.sequences)?;
     }
@@ -428,6 +469,7 @@ pub fn fuzz(context: &Context, options: &Options) -> Result<bool> {
 fn explain(
     context: &Context,
     step: &Step,
+    kinds: [Kind; 2],
     seed: u64,
     sequence: u32,
     line: usize,
@@ -440,7 +482,7 @@ fn explain(
                 operations: Some(operations.clone()),
             })
             .collect();
-        run_both(context, step, seed, &requests)
+        run_both(context, step, kinds, seed, &requests)
     };
     let differ = |lists: &[Vec<u32>]| -> Result<Vec<bool>> {
         let [stock, ours] = both(lists)?;

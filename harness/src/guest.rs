@@ -48,6 +48,19 @@ const REPORTS_INSIDE: [&str; 5] = [
     "suspicious RCU usage",
 ];
 
+/// How KCSAN's reports begin and end.
+const RACE: &str = "BUG: KCSAN: ";
+const RACE_END: &str = "==================================================================";
+/// What a report of a race names if it is one of time namespaces.
+const OUR_RACES: [&str; 6] = [
+    "timens",
+    "time_ns",
+    "time_namespace",
+    "namespace_rs",
+    "namespace_vdso",
+    "vvar_fault",
+];
+
 /// The machine that a guest runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Machine {
@@ -112,6 +125,10 @@ pub struct Transcript {
     pub console: String,
     /// Why the run is not good; empty if it is.
     pub problems: Vec<String>,
+    /// Data races of time namespaces that KCSAN reported: the first line of each report.
+    pub races: Vec<String>,
+    /// How many it reported elsewhere in the kernel.
+    pub races_elsewhere: usize,
 }
 
 /// How a guest ended.
@@ -194,6 +211,8 @@ pub fn run(
     let _load = guest.busy_host.then(Load::start);
     let mut child = start(&mut qemu, &errors)?;
 
+    let patience = guest.kind.patience();
+    let (boot_limit, limit) = (BOOT_LIMIT * patience, guest.limit.saturating_mul(patience));
     let started = Instant::now();
     let mut follow = Follower::open(&output)?;
     let mut booted = false;
@@ -214,11 +233,11 @@ pub fn run(
             break Ending::Exited(status);
         }
         let time = started.elapsed();
-        if !booted && time > BOOT_LIMIT {
-            break Ending::Killed(format!("did not boot within {} s", BOOT_LIMIT.as_secs()));
+        if !booted && time > boot_limit {
+            break Ending::Killed(format!("did not boot within {} s", boot_limit.as_secs()));
         }
-        if time > guest.limit {
-            let limit = guest.limit.as_secs();
+        if time > limit {
+            let limit = limit.as_secs();
             break Ending::Killed(format!("hung in {place}: not done after {limit} s"));
         }
         step.progress(programs, &place);
@@ -229,8 +248,9 @@ pub fn run(
     let mut transcript = Transcript {
         output: read_lossy(&output),
         console: read_lossy(&console),
-        problems: vec![],
+        ..Transcript::default()
     };
+    (transcript.races, transcript.races_elsewhere) = races(&transcript.console);
     transcript.problems = judge(&transcript, &ending, &read_lossy(&errors));
     if !transcript.problems.is_empty() {
         step.show_tail(&console);
@@ -261,9 +281,10 @@ fn command_line(guest: &Guest, log_level: u32) -> String {
     // the timer's interrupts may come too late for the check at boot, which then panics.
     let mut line = format!(
         "console=ttyS0 loglevel={log_level} tsc=reliable no-kvmclock no_timer_check panic=-1 \
-         oops=panic TIMENS_JOB={} TIMENS_KIND={}",
+         oops=panic TIMENS_JOB={} TIMENS_KIND={} TIMENS_PATIENCE={}",
         guest.job,
-        guest.kind.tested().name()
+        guest.kind.tested().name(),
+        guest.kind.patience()
     );
     for argument in &guest.arguments {
         line.push(' ');
@@ -408,18 +429,45 @@ fn judge(transcript: &Transcript, ending: &Ending, errors: &str) -> Vec<String> 
     problems
 }
 
-/// Whether a line of the kernel's log reports a defect.
-fn is_report(line: &str) -> bool {
-    // Past the time stamp, and the caller that some configurations add.
-    let mut message = line;
-    while let Some((_, rest)) = message
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once(']'))
-    {
-        message = rest.trim_start();
+/// KCSAN's reports in a kernel's log: the first line of each that is about time namespaces, and how
+/// many others there are.
+fn races(console: &str) -> (Vec<String>, usize) {
+    let (mut ours, mut others) = (vec![], 0);
+    let mut lines = console.lines().map(message);
+    while let Some(line) = lines.next() {
+        if !line.starts_with(RACE) {
+            continue;
+        }
+        let rest = lines
+            .by_ref()
+            .take_while(|line| !line.starts_with(RACE_END));
+        let report: Vec<_> = std::iter::once(line).chain(rest).collect();
+        if OUR_RACES
+            .iter()
+            .any(|name| report.iter().any(|line| line.contains(name)))
+        {
+            ours.push(line.trim_end().to_owned());
+        } else {
+            others += 1;
+        }
     }
-    REPORTS.iter().any(|start| message.starts_with(start))
-        || REPORTS_INSIDE.iter().any(|part| message.contains(part))
+    (ours, others)
+}
+
+/// A line of the kernel's log past the time stamp, and the caller that some configurations add.
+fn message(mut line: &str) -> &str {
+    while let Some((_, rest)) = line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        line = rest.trim_start();
+    }
+    line
+}
+
+/// Whether a line of the kernel's log reports a defect; races are judged by themselves.
+fn is_report(line: &str) -> bool {
+    let message = message(line);
+    !message.starts_with(RACE)
+        && (REPORTS.iter().any(|start| message.starts_with(start))
+            || REPORTS_INSIDE.iter().any(|part| message.contains(part)))
 }
 
 /// Busy loops on every CPU of the host, for as long as the value lives.
@@ -455,7 +503,7 @@ mod tests {
         let transcript = Transcript {
             output: output.to_owned(),
             console: console.to_owned(),
-            problems: vec![],
+            ..Transcript::default()
         };
         judge(
             &transcript,
@@ -475,6 +523,17 @@ mod tests {
         let transcript = Transcript::default();
         let problems = judge(&transcript, &Ending::Killed("hung".to_owned()), "");
         assert_eq!(problems, ["the guest hung; it was killed"]);
+    }
+
+    #[test]
+    fn races_are_told_apart() {
+        let log = "[ 1.0][ T1] =====\n[ 1.0][ T1] BUG: KCSAN: data-race in a / b\n[ 1.0] write\n\
+                   [ 1.1] ==================================================================\n\
+                   [ 2.0] BUG: KCSAN: data-race in c / timens_commit\n[ 2.0] read\n";
+        let (ours, others) = races(log);
+        assert_eq!(ours, ["BUG: KCSAN: data-race in c / timens_commit"]);
+        assert_eq!(others, 1);
+        assert!(problems("TIMENS-GUEST-END 0\n", log, 0).is_empty());
     }
 
     #[test]

@@ -73,8 +73,15 @@ pub fn pack(context: &Context, step: &Step, kind: Kind) -> Result<PathBuf> {
     image.write(context, step, kind, path(context, kind))
 }
 
-/// Packs the guest whose job is one program, which is small, and gives the archive's path.
-pub fn pack_job(context: &Context, step: &Step, kind: Kind, job: &str) -> Result<PathBuf> {
+/// Packs a small guest whose job is a program of harness/guest, which may read other files, and gives
+/// the archive's path.
+pub fn pack_job(
+    context: &Context,
+    step: &Step,
+    kind: Kind,
+    job: &str,
+    files: &[(&str, &Path)],
+) -> Result<PathBuf> {
     let dir = context.out.join("guest");
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let sources = context.top.join("harness/guest");
@@ -82,22 +89,11 @@ pub fn pack_job(context: &Context, step: &Step, kind: Kind, job: &str) -> Result
     let mut image = Image::default();
     image.add("/init", sources.join("init"));
     image.add(&format!("/jobs/{job}"), compile(step, &sources, &dir, job)?);
+    for &(target, source) in files {
+        image.add(target, source.to_owned());
+    }
     image.add_busybox(context.toolchain.need("BUSYBOX")?.into())?;
     let archive = dir.join(format!("{job}-{}.cpio", kind.name()));
-    image.write(context, step, kind, archive)
-}
-
-/// Packs the guest that carries the requests of a file out, and gives the archive's path.
-pub fn pack_fuzz(context: &Context, step: &Step, kind: Kind, requests: &Path) -> Result<PathBuf> {
-    let dir = context.out.join("guest");
-    let sources = context.top.join("harness/guest");
-
-    let mut image = Image::default();
-    image.add("/init", sources.join("init"));
-    image.add("/jobs/fuzz", compile(step, &sources, &dir, "fuzz")?);
-    image.add("/requests", requests.to_owned());
-    image.add_busybox(context.toolchain.need("BUSYBOX")?.into())?;
-    let archive = dir.join(format!("fuzz-{}.cpio", kind.name()));
     image.write(context, step, kind, archive)
 }
 

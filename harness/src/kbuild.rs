@@ -55,6 +55,17 @@ pub enum Kind {
     RustBench,
     /// Ours, for the size of its objects when helpers in C are not inlined.
     RustBenchCalls,
+    /// Ours, which counts how often each line of Rust is executed.
+    RustCoverage,
+    /// Ours, with all tools that can be had in one kernel: KASAN, UBSAN, kmemleak, the checks of
+    /// locks and RCU, and faults.
+    RustKasan,
+    /// The kernel's own, with the same.
+    StockKasan,
+    /// Ours, with KCSAN, which excludes KASAN.
+    RustKcsan,
+    /// The kernel's own, with KCSAN.
+    StockKcsan,
 }
 
 impl Kind {
@@ -67,6 +78,11 @@ impl Kind {
             Self::StockBench => "stock-bench",
             Self::RustBench => "rust-bench",
             Self::RustBenchCalls => "rust-bench-calls",
+            Self::RustKasan => "rust-kasan",
+            Self::StockKasan => "stock-kasan",
+            Self::RustCoverage => "rust-coverage",
+            Self::RustKcsan => "rust-kcsan",
+            Self::StockKcsan => "stock-kcsan",
         }
     }
 
@@ -80,22 +96,66 @@ impl Kind {
             Self::StockBench => &["base", "stock", "stock-vdso", "bench"],
             Self::RustBench => &["base", "rust", "offset-page", "bench"],
             Self::RustBenchCalls => &["base", "rust", "offset-page", "bench", "no-inline-helpers"],
+            Self::RustCoverage => &["base", "rust", "offset-page", "coverage"],
+            Self::RustKasan => &[
+                "base",
+                "rust",
+                "offset-page",
+                "sanitize",
+                "kasan",
+                "ubsan",
+                "kmemleak",
+                "faults",
+            ],
+            Self::StockKasan => &[
+                "base",
+                "stock",
+                "stock-vdso",
+                "sanitize",
+                "kasan",
+                "ubsan",
+                "kmemleak",
+                "faults",
+            ],
+            Self::RustKcsan => &["base", "rust", "offset-page", "sanitize", "kcsan"],
+            Self::StockKcsan => &["base", "stock", "stock-vdso", "sanitize", "kcsan"],
         }
     }
 
-    /// The kernel that is tested instead of one that is measured.
+    /// The kernel that is tested instead of one that is measured, or that watches itself.
     pub fn tested(self) -> Self {
         match self {
-            Self::StockBench => Self::Stock,
-            Self::RustBench | Self::RustBenchCalls => Self::Rust,
+            Self::StockBench | Self::StockKasan | Self::StockKcsan => Self::Stock,
+            Self::RustBench
+            | Self::RustBenchCalls
+            | Self::RustKasan
+            | Self::RustCoverage
+            | Self::RustKcsan => Self::Rust,
             tested => tested,
         }
     }
 
     pub fn is_ours(self) -> bool {
+        self.fragments().contains(&"rust")
+    }
+
+    /// How many times as long as the others this kernel may take for anything.
+    pub fn patience(self) -> u32 {
+        match self.fragments().contains(&"sanitize") {
+            true => 10,
+            false => 1,
+        }
+    }
+
+    /// What else the kernel's make is told.
+    fn variables(self) -> &'static [&'static str] {
         match self {
-            Self::Stock | Self::StockOffsetPage | Self::StockBench => false,
-            Self::Rust | Self::RustStockVdso | Self::RustBench | Self::RustBenchCalls => true,
+            // The crates that the series adds to; the kernel has no runtime of LLVM's.
+            Self::RustCoverage => &[
+                "RUSTFLAGS_kernel.o=-Cinstrument-coverage -Zno-profiler-runtime",
+                "RUSTFLAGS_namespace_rs.o=-Cinstrument-coverage -Zno-profiler-runtime",
+            ],
+            _ => &[],
         }
     }
 
@@ -104,9 +164,14 @@ impl Kind {
     fn sibling(self) -> Option<Self> {
         match self {
             Self::Rust | Self::Stock => None,
-            Self::StockOffsetPage | Self::RustStockVdso | Self::RustBench => Some(Self::Rust),
+            Self::StockOffsetPage
+            | Self::RustStockVdso
+            | Self::RustBench
+            | Self::RustCoverage
+            | Self::RustKasan
+            | Self::RustKcsan => Some(Self::Rust),
             Self::RustBenchCalls => Some(Self::RustBench),
-            Self::StockBench => Some(Self::Stock),
+            Self::StockBench | Self::StockKasan | Self::StockKcsan => Some(Self::Stock),
         }
     }
 }
@@ -120,7 +185,9 @@ impl Context {
     /// What a kernel is built of: Linux as it is, or with the series.
     fn source(&self, kind: Kind) -> &Path {
         match kind {
-            Kind::Stock | Kind::StockBench => &self.stock_tree,
+            Kind::Stock | Kind::StockBench | Kind::StockKasan | Kind::StockKcsan => {
+                &self.stock_tree
+            }
             _ => &self.tree,
         }
     }
@@ -166,7 +233,8 @@ fn build_targets(context: &Context, steps: &mut Steps, kind: Kind, targets: &[&s
             step.expect(COLD_BUILD_LINES);
         }
         let mut make = kernel_make(context, kind)?;
-        step.command(make.args(targets), &format!("build-{name}"))
+        make.args(kind.variables()).args(targets);
+        step.command(&mut make, &format!("build-{name}"))
     })?;
     Ok(())
 }

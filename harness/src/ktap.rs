@@ -93,10 +93,11 @@ fn next_frame<'a>(output: &'a str, path: &str) -> Option<(Frame<'a>, &'a str)> {
     Some((frame, tail))
 }
 
-/// The checks of a guest that ran the programs of `list`.
+/// The checks of a guest that ran the programs of `list`; `note` tells the kernel.
 pub fn programs(
     context: &Context,
     list: &List,
+    note: &str,
     column: Column,
     output: &str,
 ) -> Result<Vec<Check>> {
@@ -122,7 +123,7 @@ pub fn programs(
         let mut failed_before = tries.concat();
         failed_before.retain(|result| result.status == Status::Failed);
         checks.push(Check {
-            name: format!("{}{}", program.path, list.note),
+            name: format!("{}{}{note}", program.path, list.note),
             column,
             seconds,
             results,

@@ -5,6 +5,7 @@
 mod age;
 mod bench;
 mod bench_vdso;
+mod coverage;
 mod fuzz;
 mod guest;
 mod initramfs;
@@ -14,6 +15,7 @@ mod plot;
 mod programs;
 mod race;
 mod report;
+mod sanitize;
 mod session;
 mod statistics;
 mod steps;
@@ -59,6 +61,12 @@ enum Subcommands {
     Fuzz(fuzz::Options),
     /// Let both kernels grow old, and see whether their memory grows.
     Age(age::Options),
+    /// Run the tests on kernels that watch themselves.
+    Sanitize(sanitize::Options),
+    /// Let each allocation fail that an operation makes, on both kernels.
+    Faults(sanitize::FaultsOptions),
+    /// Say which lines of the series' Rust the tests execute.
+    Coverage(coverage::Options),
     /// Look for arguments that the kernel's arithmetic gets wrong, on the host.
     FuzzOffsets {
         #[arg(long, default_value_t = 60)]
@@ -130,6 +138,9 @@ fn run(command: Subcommands) -> Result<bool> {
         Subcommands::Bench => bench::bench(&context),
         Subcommands::Fuzz(options) => fuzz::fuzz(&context, &options),
         Subcommands::Age(options) => age::age(&context, &options),
+        Subcommands::Sanitize(options) => sanitize::sanitize(&context, &options),
+        Subcommands::Faults(options) => sanitize::faults(&context, &options),
+        Subcommands::Coverage(options) => coverage::coverage(&context, &options),
         Subcommands::FuzzOffsets { seconds } => fuzz::fuzz_offsets(&context, seconds),
         Subcommands::BenchVdso(options) => bench_vdso::bench(&context, &options),
     }

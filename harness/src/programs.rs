@@ -95,7 +95,7 @@ pub const SELFTESTS: List = List {
 /// For the kernels that have the vDSO of the other implementation.
 pub const OTHER_VDSO: List = List {
     name: "other-vdso",
-    note: ", other vDSO",
+    note: "",
     groups: &[TIMENS],
 };
 

@@ -198,7 +198,7 @@ fn run(context: &Context, step: &Step, kind: Kind, machine: Machine, count: u32)
     let transcript = guest::run(context, step, &guest, |_| {})?;
     let races = parse(&transcript.output);
     let mut failures = transcript.problems;
-    for check in ktap::programs(context, &RACE, Column::Ours, &transcript.output)? {
+    for check in ktap::programs(context, &RACE, "", Column::Ours, &transcript.output)? {
         for result in &check.results {
             let counted = races
                 .iter()

@@ -4,8 +4,8 @@
 
 use crate::{
     bench_vdso,
-    fuzz::Comparison,
-    guest::{self, Guest, Machine},
+    fuzz::{self, Comparison},
+    guest::{self, Guest, Machine, Transcript},
     initramfs,
     kbuild::{self, Kind},
     ktap,
@@ -17,6 +17,7 @@ use crate::{
 };
 use anyhow::{bail, Context as _, Result};
 use std::{
+    collections::BTreeSet,
     env, fs,
     process::Command,
     time::{Duration, Instant},
@@ -26,13 +27,16 @@ use std::{
 const SHORT_RACE: u32 = 2000;
 
 /// The seed of the summary's short run of random operations, and how many sequences it has.
-const SHORT_FUZZ: (u64, u32) = (1, 120);
+pub const SHORT_FUZZ: (u64, u32) = (1, 120);
 
 /// Only the KUnit guest runs KUnit.
 pub const KUNIT_OFF: &str = "kunit.enable=0";
 
 /// How the names of our KUnit suites begin.
 const OUR_SUITES: &str = "time_namespace";
+
+/// How long letting all allocations fail may take.
+const FAULTS_LIMIT: Duration = Duration::from_secs(600);
 
 /// The tree's round trip, its scripts, formatting, this crate; four kernels; the selftests; the
 /// images; four archives; ten guests.
@@ -61,10 +65,7 @@ pub fn test(context: &Context) -> Result<bool> {
     ] {
         session.build(kind);
     }
-    session.check("build selftests", Column::Host, |step| {
-        kbuild::selftests(context, step)?;
-        Ok(passed())
-    });
+    session.selftests();
     session.check("vDSO images, natively", Column::Host, |step| {
         vdso_images(context, step)
     });
@@ -77,8 +78,8 @@ pub fn test(context: &Context) -> Result<bool> {
         session.pack(kind);
         session.programs(kind, &OTHER_VDSO, &[KUNIT_OFF.into()], false);
     }
-    session.fuzz();
-    session.kunit();
+    session.fuzz(fuzz::KINDS);
+    session.kunit(Kind::Rust);
     session.programs(
         Kind::Rust,
         &RACE,
@@ -117,20 +118,78 @@ fn column(kind: Kind) -> Column {
 /// What tells the kernels in one column apart.
 fn note(kind: Kind) -> &'static str {
     match kind {
-        Kind::StockOffsetPage | Kind::RustStockVdso => OTHER_VDSO.note,
+        Kind::StockOffsetPage | Kind::RustStockVdso => ", other vDSO",
+        Kind::RustKasan | Kind::StockKasan => ", KASAN",
+        Kind::RustKcsan | Kind::StockKcsan => ", KCSAN",
         _ => "",
     }
 }
 
+/// Runs the programs of `list` in a guest.
+pub fn boot(
+    context: &Context,
+    step: &Step,
+    kind: Kind,
+    list: &List,
+    arguments: &[String],
+    busy_host: bool,
+) -> Result<Transcript> {
+    step.expect(list.programs().count() as u64);
+    let limit: u32 = list.programs().map(|program| program.limit).sum();
+    let guest = Guest {
+        name: format!("{}-{}", list.name, kind.name()),
+        kind,
+        initrd: &initramfs::path(context, kind),
+        job: "programs",
+        arguments: [&[format!("TIMENS_LIST={}", list.name)], arguments].concat(),
+        limit: Duration::from_secs(120 + u64::from(limit)),
+        busy_host,
+        machine: Machine::Fast,
+    };
+    guest::run(context, step, &guest, |_| {})
+}
+
+/// Lets every allocation of every operation fail in a guest.
+pub fn boot_faults(
+    context: &Context,
+    step: &Step,
+    kind: Kind,
+    arguments: &[String],
+) -> Result<Transcript> {
+    let initrd = initramfs::pack_job(context, step, kind, "faults", &[])?;
+    let guest = Guest {
+        name: format!("faults-{}", kind.name()),
+        kind,
+        initrd: &initrd,
+        job: "faults",
+        arguments: arguments.to_vec(),
+        limit: FAULTS_LIMIT,
+        busy_host: false,
+        machine: Machine::Fast,
+    };
+    guest::run(context, step, &guest, |_| {})
+}
+
+/// What is to say about a guest's run, beside what its job found.
+fn conduct(transcript: &Transcript) -> Vec<Outcome> {
+    let races = transcript.races.iter();
+    let races = races.map(|race| format!("the kernel reported: {race}"));
+    let problems = transcript.problems.iter().cloned().chain(races);
+    match problems.flat_map(failed).collect::<Vec<_>>() {
+        none if none.is_empty() => passed(),
+        failures => failures,
+    }
+}
+
 /// Checks that follow each other. One that fails does not keep the others from running.
-struct Session<'a> {
+pub struct Session<'a> {
     context: &'a Context,
     steps: Steps,
     report: Report,
 }
 
 impl<'a> Session<'a> {
-    fn new(context: &'a Context, steps: usize) -> Result<Self> {
+    pub fn new(context: &'a Context, steps: usize) -> Result<Self> {
         Ok(Self {
             context,
             steps: context.steps(steps)?,
@@ -178,7 +237,7 @@ impl<'a> Session<'a> {
         self.record(name, column, |steps| steps.run(&title, work));
     }
 
-    fn build(&mut self, kind: Kind) {
+    pub fn build(&mut self, kind: Kind) {
         let context = self.context;
         self.record(&format!("build{}", note(kind)), column(kind), |steps| {
             kbuild::build(context, steps, kind)?;
@@ -186,7 +245,15 @@ impl<'a> Session<'a> {
         });
     }
 
-    fn pack(&mut self, kind: Kind) {
+    pub fn selftests(&mut self) {
+        let context = self.context;
+        self.check("build selftests", Column::Host, |step| {
+            kbuild::selftests(context, step)?;
+            Ok(passed())
+        });
+    }
+
+    pub fn pack(&mut self, kind: Kind) {
         let context = self.context;
         let name = format!("pack the guest{}", note(kind));
         self.check(&name, column(kind), |step| {
@@ -196,7 +263,7 @@ impl<'a> Session<'a> {
     }
 
     /// Boots a guest that runs the programs of `list`. Gives the kernel's messages.
-    fn programs(
+    pub fn programs(
         &mut self,
         kind: Kind,
         list: &'static List,
@@ -204,41 +271,65 @@ impl<'a> Session<'a> {
         busy_host: bool,
     ) -> Option<String> {
         let context = self.context;
-        let name = format!("guest: {}", list.name);
-        let limit: u32 = list.programs().map(|program| program.limit).sum();
+        let name = format!("guest: {}{}", list.name, note(kind));
         let mut checks = vec![];
         let mut console = None;
         self.check(&name, column(kind), |step| {
-            step.expect(list.programs().count() as u64);
-            let guest = Guest {
-                name: format!("{}-{}", list.name, kind.name()),
-                kind,
-                initrd: &initramfs::path(context, kind),
-                job: "programs",
-                arguments: [&[format!("TIMENS_LIST={}", list.name)], arguments].concat(),
-                limit: Duration::from_secs(120 + u64::from(limit)),
-                busy_host,
-                machine: Machine::Fast,
-            };
-            let transcript = guest::run(context, step, &guest, |_| {})?;
-            checks = ktap::programs(context, list, column(kind), &transcript.output)?;
+            let transcript = boot(context, step, kind, list, arguments, busy_host)?;
+            checks = ktap::programs(context, list, note(kind), column(kind), &transcript.output)?;
+            let outcomes = conduct(&transcript);
             console = Some(transcript.console);
-            Ok(match transcript.problems {
-                none if none.is_empty() => passed(),
-                problems => problems.into_iter().flat_map(failed).collect(),
-            })
+            Ok(outcomes)
         });
         checks.into_iter().for_each(|check| self.add(check));
         console
     }
 
-    /// Runs the same random operations on the stock and on our kernel.
-    fn fuzz(&mut self) {
+    /// Has a stock kernel with KCSAN join namespaces in a race. KCSAN must report it, else its
+    /// silence about ours says nothing; what the race comes to is no matter here.
+    pub fn witness(&mut self, kind: Kind, arguments: &[String]) {
+        let context = self.context;
+        let name = format!("KCSAN sees the race{}", note(kind));
+        self.check(&name, column(kind), |step| {
+            let transcript = boot(context, step, kind, &RACE, arguments, true)?;
+            let races = BTreeSet::from_iter(&transcript.races);
+            Ok(match races.is_empty() {
+                true => failed("it was not reported".to_owned()),
+                false => races
+                    .into_iter()
+                    .map(|race| Outcome::new(race, Status::Passed, ""))
+                    .collect(),
+            })
+        });
+    }
+
+    /// Lets every allocation of every operation fail.
+    pub fn faults(&mut self, kind: Kind) {
+        let context = self.context;
+        let name = format!("guest: faults{}", note(kind));
+        let mut results = vec![];
+        let started = Instant::now();
+        self.check(&name, column(kind), |step| {
+            let transcript = boot_faults(context, step, kind, &[KUNIT_OFF.to_owned()])?;
+            results = ktap::results(context, &transcript.output)?;
+            Ok(conduct(&transcript))
+        });
+        self.add(Check {
+            name: format!("faults{}", note(kind)),
+            column: column(kind),
+            seconds: started.elapsed().as_secs_f64(),
+            results,
+            failed_before: vec![],
+        });
+    }
+
+    /// Runs the same random operations on a stock kernel and on one of ours.
+    pub fn fuzz(&mut self, kinds: [Kind; 2]) {
         let context = self.context;
         let (seed, sequences) = SHORT_FUZZ;
-        let name = format!("fuzz, seed {seed}");
+        let name = format!("fuzz, seed {seed}{}", note(kinds[1]));
         self.record(&name, Column::Ours, |steps| {
-            let mut comparison = Comparison::new(seed);
+            let mut comparison = Comparison::new(kinds, seed);
             comparison.advance(context, steps, sequences)?;
             comparison.explain(context)?;
             Ok(match comparison.failures() {
@@ -249,11 +340,10 @@ impl<'a> Session<'a> {
     }
 
     /// Boots our kernel with KUnit enabled and reads its results from the kernel's messages.
-    fn kunit(&mut self) {
+    pub fn kunit(&mut self, kind: Kind) {
         let context = self.context;
         let started = Instant::now();
-        if let Some(console) = self.programs(Kind::Rust, &KUNIT, &["kunit.enable=1".into()], false)
-        {
+        if let Some(console) = self.programs(kind, &KUNIT, &["kunit.enable=1".into()], false) {
             let results = ktap::results(context, &console).map(|mut results| {
                 if !results
                     .iter()
@@ -264,7 +354,7 @@ impl<'a> Session<'a> {
                 results
             });
             self.add(Check {
-                name: "KUnit".to_owned(),
+                name: format!("KUnit{}", note(kind)),
                 column: Column::Ours,
                 seconds: started.elapsed().as_secs_f64(),
                 results: results.unwrap_or_else(|error| failed(format!("{error:#}"))),
@@ -274,7 +364,7 @@ impl<'a> Session<'a> {
     }
 
     /// Saves and prints the report.
-    fn finish(self, name: &str) -> Result<bool> {
+    pub fn finish(self, name: &str) -> Result<bool> {
         let dir = self.context.out.join("results");
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         self.report.save(&dir.join(format!("{name}.json")))?;

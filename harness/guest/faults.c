@@ -1,0 +1,1045 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Lets every allocation of every operation on time namespaces fail once, and looks what is left.
+ *
+ * For each operation a child is made ready, /proc/thread-self/fail-nth set to 1, 2, 3 and so on, and
+ * the operation carried out, until it succeeds before its turn to fail has come. Whatever it comes
+ * to, nothing may be half-done: links, offsets and clocks are those from before or those of success,
+ * and the task can still do all that one does with a time namespace. When it is all over the counts
+ * of namespaces, of slab objects and of charged pages must be what they were.
+ *
+ * Speaks KTAP. For what it needs see harness/configs/faults.config.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <error.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/capability.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DEBUG		"/sys/kernel/debug/"
+#define SLABS		"/sys/kernel/slab/"
+#define CGROUPS		"/sys/fs/cgroup/"
+#define LIMIT_FILE	"/proc/sys/user/max_time_namespaces"
+#define OFFSETS_FILE	"/proc/self/timens_offsets"
+#define OWN_NS		"/proc/self/ns/time"
+#define CHILDREN_NS	"/proc/self/ns/time_for_children"
+
+/* What the C library's headers may be too old for. */
+#define NS_GET_USERNS			_IO(0xb7, 0x1)
+#define PIDFD_GET_TIME_NAMESPACE	_IO(0xff, 7)
+
+#define NO_OFFSETS	"monotonic           0         0\nboottime            0         0\n"
+#define OFFSETS		"monotonic     1000000         0\nboottime      2000000         0\n"
+#define OTHER_OFFSETS	"monotonic     3000000         5\nboottime      4000000         7\n"
+
+/* Longer than any guest lives, and less than all offsets, in seconds. */
+#define LIFETIME	100000
+
+/* Someone who has no time namespace, so that there is not even a count of them. */
+#define NOBODY		12345
+
+#define MAX_NTH		3000
+/* How often everything is done between two looks at the memory. */
+#define ROUNDS		5
+/* What a cgroup with little memory has. */
+#define LITTLE		(4 << 20)
+/* How long the kernel may take to free what it frees later, in seconds. */
+#define SETTLE		8
+
+/* Descriptors that stay over exec. */
+#define RESULT_FD	100
+#define FAIL_NTH_FD	101
+
+/* What the child that does the operation tells its parent. */
+static struct result {
+	bool done;
+	bool injected;
+	int error;
+	char complaint[256];
+} *result;
+
+static const char *self;
+static int offsets_fd, namespace_fd, pidfd;
+static pid_t helper;
+/* The namespaces of the child before the operation. */
+static ino_t own, children;
+static unsigned int number, failures;
+
+static void report(bool good, const char *name, const char *format, ...)
+{
+	va_list arguments;
+
+	if (!good && *format) {
+		va_start(arguments, format);
+		printf("# ");
+		vprintf(format, arguments);
+		printf("\n");
+		va_end(arguments);
+	}
+	printf("%sok %u %s\n", good ? "" : "not ", ++number, name);
+	failures += !good;
+}
+
+/* Keeps the first complaint. */
+static void complain(const char *format, ...)
+{
+	va_list arguments;
+
+	if (*result->complaint)
+		return;
+	va_start(arguments, format);
+	vsnprintf(result->complaint, sizeof(result->complaint), format, arguments);
+	va_end(arguments);
+}
+
+/* What is not a part of the test, and must work. */
+static int must(int value, const char *what)
+{
+	if (value < 0)
+		error(2, errno, "cannot %s", what);
+	return value;
+}
+
+static void write_file(const char *path, const char *text)
+{
+	int fd = must(open(path, O_WRONLY), path);
+
+	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		error(2, errno, "cannot write %s to %s", text, path);
+	close(fd);
+}
+
+static long long read_number(const char *path, const char *key)
+{
+	char word[64] = "";
+	long long value = -1;
+	FILE *file = fopen(path, "r");
+
+	if (!file)
+		error(2, errno, "cannot read %s", path);
+	if (!key) {
+		if (fscanf(file, "%lld", &value) != 1)
+			value = -1;
+	} else {
+		while (fscanf(file, "%63s %lld", word, &value) == 2 && strcmp(word, key))
+			value = -1;
+	}
+	fclose(file);
+	if (value < 0)
+		error(2, 0, "%s has no number %s", path, key ?: "");
+	return value;
+}
+
+/* As init the parent of whatever loses its own would keep them. */
+static int wait_for(pid_t pid)
+{
+	int status;
+
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			error(2, errno, "cannot wait");
+	return status;
+}
+
+static ino_t inode(const char *path)
+{
+	struct stat data;
+
+	must(stat(path, &data), path);
+	return data.st_ino;
+}
+
+static void read_offsets(int fd, char *text, size_t size)
+{
+	ssize_t length = pread(fd, text, size - 1, 0);
+
+	text[must(length, "read " OFFSETS_FILE)] = '\0';
+}
+
+static int write_offsets(int fd, const char *text)
+{
+	/* pwrite() is not for such files. */
+	must(lseek(fd, 0, SEEK_SET), "seek in " OFFSETS_FILE);
+	return write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : errno;
+}
+
+/* Complains of a clock that is not ahead by the offsets of its time namespace. */
+static void check_clocks(const char *offsets)
+{
+	static const struct {
+		const char *name;
+		clockid_t id;
+		bool boottime;
+	} clocks[] = {
+		{ "MONOTONIC", CLOCK_MONOTONIC, false },
+		{ "MONOTONIC_RAW", CLOCK_MONOTONIC_RAW, false },
+		{ "MONOTONIC_COARSE", CLOCK_MONOTONIC_COARSE, false },
+		{ "BOOTTIME", CLOCK_BOOTTIME, true },
+	};
+	long long offset[2];
+	size_t i;
+	int way;
+
+	if (sscanf(offsets, "monotonic %lld %*d boottime %lld", &offset[0], &offset[1]) != 2)
+		error(2, 0, "not the text of offsets: %s", offsets);
+	for (i = 0; i < sizeof(clocks) / sizeof(clocks[0]); i++) {
+		for (way = 0; way < 2; way++) {
+			struct timespec now;
+			long long rest;
+
+			if (way)
+				syscall(SYS_clock_gettime, clocks[i].id, &now);
+			else
+				clock_gettime(clocks[i].id, &now);
+			rest = now.tv_sec - offset[clocks[i].boottime];
+			if (rest < 0 || rest > LIFETIME)
+				complain("%s reads %lld with an offset of %lld", clocks[i].name,
+					 (long long)now.tv_sec, offset[clocks[i].boottime]);
+		}
+	}
+}
+
+static void check_offsets(const char *expected)
+{
+	char text[256];
+
+	read_offsets(offsets_fd, text, sizeof(text));
+	if (strcmp(text, expected))
+		complain("the offsets are %s", text);
+}
+
+/* Complains unless the links are those from before. */
+static void check_links(const char *when)
+{
+	if (inode(OWN_NS) != own || inode(CHILDREN_NS) != children)
+		complain("a link has changed %s", when);
+}
+
+/* A child in the namespace for children has its offsets. */
+static void check_child(const char *offsets)
+{
+	pid_t pid = must(fork(), "fork");
+
+	if (!pid) {
+		if (inode(OWN_NS) != inode(CHILDREN_NS))
+			complain("the child is not in its namespace");
+		check_clocks(offsets);
+		_exit(0);
+	}
+	if (wait_for(pid))
+		complain("the child did not end well");
+}
+
+/* All that one does with a time namespace still works. */
+static void check_life(void)
+{
+	int fd, failed;
+
+	if (unshare(CLONE_NEWTIME)) {
+		complain("unshare fails afterwards: %s", strerror(errno));
+		return;
+	}
+	fd = must(open(OFFSETS_FILE, O_RDWR), "open " OFFSETS_FILE);
+	failed = write_offsets(fd, OTHER_OFFSETS);
+	if (failed)
+		complain("a write fails afterwards: %s", strerror(failed));
+	close(fd);
+	check_child(OTHER_OFFSETS);
+}
+
+static void take_stock(void)
+{
+	own = inode(OWN_NS);
+	children = inode(CHILDREN_NS);
+}
+
+static void prepare_nothing(void)
+{
+}
+
+static void prepare_namespace(void)
+{
+	must(unshare(CLONE_NEWTIME), "unshare");
+	offsets_fd = must(open(OFFSETS_FILE, O_RDWR), "open " OFFSETS_FILE);
+}
+
+static void prepare_offsets(void)
+{
+	prepare_namespace();
+	errno = write_offsets(offsets_fd, OFFSETS);
+	must(-!!errno, "write " OFFSETS_FILE);
+}
+
+/* An open namespace that is nobody's, by a descriptor. */
+static void prepare_descriptor(void)
+{
+	int fd = must(open(OWN_NS, O_RDONLY), "open " OWN_NS);
+
+	prepare_offsets();
+	namespace_fd = must(open(CHILDREN_NS, O_RDONLY), "open " CHILDREN_NS);
+	must(setns(fd, CLONE_NEWTIME), "return to the initial namespace");
+	close(offsets_fd);
+	close(fd);
+}
+
+/* In a namespace, whose clocks have not been read. */
+static void prepare_joined(void)
+{
+	prepare_offsets();
+	namespace_fd = must(open(CHILDREN_NS, O_RDONLY), "open " CHILDREN_NS);
+	must(setns(namespace_fd, CLONE_NEWTIME), "join");
+}
+
+/* A task that has several namespaces of its own. */
+static void prepare_helper(void)
+{
+	int ready[2];
+	char byte;
+
+	must(pipe(ready), "make a pipe");
+	helper = must(fork(), "fork");
+	if (!helper) {
+		must(prctl(PR_SET_PDEATHSIG, SIGKILL), "die with the parent");
+		must(unshare(CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNS), "unshare");
+		prepare_joined();
+		must(write(ready[1], "", 1), "say that the helper is ready");
+		pause();
+		_exit(0);
+	}
+	close(ready[1]);
+	if (read(ready[0], &byte, 1) != 1)
+		error(2, 0, "the helper did not get ready");
+	close(ready[0]);
+	pidfd = must(syscall(SYS_pidfd_open, helper, 0), "open a pidfd");
+}
+
+/* Who has no count of time namespaces, but all capabilities. */
+static void prepare_user(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	must(syscall(SYS_capget, &header, data), "get the capabilities");
+	must(seteuid(NOBODY), "change the user");
+	must(syscall(SYS_capset, &header, data), "keep the capabilities");
+}
+
+static int do_unshare(void)
+{
+	return unshare(CLONE_NEWTIME) ? errno : 0;
+}
+
+static int do_write_monotonic(void)
+{
+	return write_offsets(offsets_fd, "monotonic 1000000 0\n");
+}
+
+static int do_write_boottime(void)
+{
+	return write_offsets(offsets_fd, "boottime 2000000 0\n");
+}
+
+static int do_write_both(void)
+{
+	return write_offsets(offsets_fd, OFFSETS);
+}
+
+static int do_write_others(void)
+{
+	return write_offsets(offsets_fd, OTHER_OFFSETS);
+}
+
+static int do_write_zeroes(void)
+{
+	return write_offsets(offsets_fd, NO_OFFSETS);
+}
+
+static int do_read(void)
+{
+	char text[256];
+	ssize_t length = pread(offsets_fd, text, sizeof(text) - 1, 0);
+
+	if (length < 0)
+		return errno;
+	text[length] = '\0';
+	if (strcmp(text, OFFSETS))
+		complain("read: %s", text);
+	return 0;
+}
+
+static int do_open(void)
+{
+	int fd = open(OFFSETS_FILE, O_RDWR);
+
+	if (fd < 0)
+		return errno;
+	close(fd);
+	return 0;
+}
+
+static int do_open_namespace(void)
+{
+	struct stat data;
+	int fd = open(CHILDREN_NS, O_RDONLY);
+
+	if (fd < 0)
+		return errno;
+	must(fstat(fd, &data), "stat a namespace");
+	if (data.st_ino != children)
+		complain("another namespace was opened");
+	close(fd);
+	return 0;
+}
+
+static int do_get_owner(void)
+{
+	struct stat data;
+	int fd = ioctl(namespace_fd, NS_GET_USERNS);
+
+	if (fd < 0)
+		return errno;
+	must(fstat(fd, &data), "stat a namespace");
+	if (data.st_ino != inode("/proc/self/ns/user"))
+		complain("another owner was opened");
+	close(fd);
+	return 0;
+}
+
+static int do_open_by_pidfd(void)
+{
+	int fd = ioctl(pidfd, PIDFD_GET_TIME_NAMESPACE);
+
+	if (fd < 0)
+		return errno;
+	close(fd);
+	return 0;
+}
+
+static int do_fork(void)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return errno;
+	if (!pid) {
+		if (inode(OWN_NS) != children || inode(CHILDREN_NS) != children)
+			complain("the child is not in its namespace");
+		check_clocks(OFFSETS);
+		_exit(0);
+	}
+	if (wait_for(pid))
+		complain("the child did not end well");
+	return 0;
+}
+
+static int do_setns(void)
+{
+	return setns(namespace_fd, CLONE_NEWTIME) ? errno : 0;
+}
+
+static int do_setns_several(void)
+{
+	const int flags = CLONE_NEWTIME | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNS;
+
+	return setns(pidfd, flags) ? errno : 0;
+}
+
+static int clone_with(uint64_t flags)
+{
+	struct clone_args arguments = { .flags = flags, .exit_signal = SIGCHLD };
+	pid_t pid = syscall(SYS_clone3, &arguments, sizeof(arguments));
+
+	if (pid < 0)
+		return errno;
+	if (!pid) {
+		check_clocks(NO_OFFSETS);
+		_exit(0);
+	}
+	if (wait_for(pid))
+		complain("the child did not end well");
+	return 0;
+}
+
+static int do_clone(void)
+{
+	return clone_with(CLONE_NEWTIME);
+}
+
+static int do_clone_many(void)
+{
+	return clone_with(CLONE_NEWTIME | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID |
+			  CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP);
+}
+
+static int do_clone_all(void)
+{
+	return clone_with(CLONE_NEWTIME | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID |
+			  CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP | CLONE_NEWNET);
+}
+
+static int do_exec(void)
+{
+	char namespace[32];
+
+	snprintf(namespace, sizeof(namespace), "%ju", (uintmax_t)children);
+	execl(self, self, "after-exec", namespace, NULL);
+	return errno;
+}
+
+static int do_read_clocks(void)
+{
+	check_clocks(OFFSETS);
+	return 0;
+}
+
+static void verify_unshare(int failed)
+{
+	if (failed) {
+		check_links("though unshare failed");
+		return;
+	}
+	if (inode(OWN_NS) != own)
+		complain("the task itself has moved");
+	if (inode(CHILDREN_NS) == children)
+		complain("there is no new namespace");
+	offsets_fd = must(open(OFFSETS_FILE, O_RDWR), "open " OFFSETS_FILE);
+	check_offsets(NO_OFFSETS);
+}
+
+static void verify_copy(int failed)
+{
+	check_offsets(OFFSETS);
+	if (failed)
+		check_links("though unshare failed");
+	else if (inode(CHILDREN_NS) == children)
+		complain("there is no copy");
+	check_child(OFFSETS);
+}
+
+/* Those from before, or those of success; in the first case the write works another time. */
+static void verify_write(int failed, const char *before, const char *after, int (*operate)(void))
+{
+	check_links("by a write");
+	check_offsets(failed ? before : after);
+	if (failed && operate())
+		complain("the write fails another time");
+	check_child(after);
+	if (!failed && do_write_zeroes() != EACCES)
+		complain("a write is possible after the first child");
+}
+
+static void verify_write_monotonic(int failed)
+{
+	verify_write(failed, NO_OFFSETS,
+		     "monotonic     1000000         0\nboottime            0         0\n",
+		     do_write_monotonic);
+}
+
+static void verify_write_boottime(int failed)
+{
+	verify_write(failed, NO_OFFSETS,
+		     "monotonic           0         0\nboottime      2000000         0\n",
+		     do_write_boottime);
+}
+
+static void verify_write_both(int failed)
+{
+	verify_write(failed, NO_OFFSETS, OFFSETS, do_write_both);
+}
+
+static void verify_write_others(int failed)
+{
+	verify_write(failed, OFFSETS, OTHER_OFFSETS, do_write_others);
+}
+
+static void verify_write_zeroes(int failed)
+{
+	verify_write(failed, OFFSETS, NO_OFFSETS, do_write_zeroes);
+}
+
+static void verify_same(int failed)
+{
+	check_links(failed ? "though it failed" : "by looking");
+	check_offsets(OFFSETS);
+}
+
+static void verify_fork(int failed)
+{
+	check_links(failed ? "though fork failed" : "by fork");
+	check_offsets(OFFSETS);
+	/* When a failed fork came that far it froze the offsets, as in stock. */
+	check_child(OFFSETS);
+	check_clocks(NO_OFFSETS);
+}
+
+static void verify_setns(int failed)
+{
+	if (failed) {
+		check_links("though setns failed");
+		check_clocks(NO_OFFSETS);
+	} else {
+		if (inode(OWN_NS) == own || inode(CHILDREN_NS) != inode(OWN_NS))
+			complain("the task has not moved");
+		check_clocks(OFFSETS);
+	}
+}
+
+static void verify_nothing(int failed)
+{
+	check_links(failed ? "though it failed" : "by it");
+	check_clocks(NO_OFFSETS);
+}
+
+static void verify_joined(int failed)
+{
+	(void)failed;
+	check_clocks(OFFSETS);
+}
+
+static const struct operation {
+	const char *name;
+	void (*prepare)(void);
+	int (*operate)(void);
+	void (*verify)(int failed);
+	/* The errors besides ENOMEM. Each must be seen. */
+	int other_error;
+	/* No error need be seen: the kernel tries again. */
+	bool forgiving;
+	/* Past the point of no return the task is killed. */
+	bool may_die;
+	/* Has so many allocations, most of them not ours, that once is enough. */
+	bool once;
+} operations[] = {
+	{ "unshare", prepare_nothing, do_unshare, .verify = verify_unshare },
+	{ "unshare by a user who has no count yet", prepare_user, do_unshare, .verify = verify_unshare,
+	  .other_error = ENOSPC },
+	{ "unshare, which copies offsets", prepare_offsets, do_unshare, .verify = verify_copy },
+	{ "write of monotonic", prepare_namespace, do_write_monotonic, .verify = verify_write_monotonic },
+	{ "write of boottime", prepare_namespace, do_write_boottime, .verify = verify_write_boottime },
+	{ "write of both", prepare_namespace, do_write_both, .verify = verify_write_both },
+	{ "write over others", prepare_offsets, do_write_others, .verify = verify_write_others },
+	{ "write of zeroes", prepare_offsets, do_write_zeroes, .verify = verify_write_zeroes },
+	{ "open of timens_offsets", prepare_offsets, do_open, .verify = verify_same },
+	{ "read of timens_offsets", prepare_offsets, do_read, .verify = verify_same },
+	{ "open of a namespace", prepare_offsets, do_open_namespace, .verify = verify_same },
+	{ "owner of a namespace", prepare_descriptor, do_get_owner, .verify = verify_nothing },
+	{ "namespace of a pidfd", prepare_helper, do_open_by_pidfd, .verify = verify_nothing },
+	{ "fork", prepare_offsets, do_fork, .verify = verify_fork },
+	{ "exec", prepare_offsets, do_exec, .verify = verify_same, .may_die = true },
+	{ "setns", prepare_descriptor, do_setns, .verify = verify_setns },
+	{ "setns to several namespaces", prepare_helper, do_setns_several, .verify = verify_setns },
+	{ "clone3", prepare_nothing, do_clone, .verify = verify_nothing },
+	{ "clone3, seven namespaces", prepare_nothing, do_clone_many, .verify = verify_nothing,
+	  .other_error = ENOSPC },
+	{ "clone3, all namespaces", prepare_nothing, do_clone_all, .verify = verify_nothing,
+	  .other_error = ENOSPC, .once = true },
+	{ "first clock reads", prepare_joined, do_read_clocks, .verify = verify_joined,
+	  .forgiving = true },
+};
+
+#define NR_OPERATIONS	(sizeof(operations) / sizeof(operations[0]))
+
+/* What a task that uses up its memory tells. */
+struct held {
+	/* How many namespaces it got. */
+	unsigned int count;
+	int error;
+};
+
+/* What the operations of one kind came to. */
+struct counts {
+	unsigned int injected, succeeded, enomem, other, died;
+	char complaint[512];
+};
+
+static void arm(unsigned int nth)
+{
+	char text[16];
+	int length = sprintf(text, "%u", nth);
+
+	if (pwrite(FAIL_NTH_FD, text, length, 0) != length)
+		error(2, errno, "cannot write fail-nth");
+}
+
+/* Says whether a fault was injected. */
+static bool disarm(void)
+{
+	char text[16] = "";
+
+	if (pread(FAIL_NTH_FD, text, sizeof(text) - 1, 0) <= 0)
+		error(2, errno, "cannot read fail-nth");
+	arm(0);
+	return !atoi(text);
+}
+
+/* The child: does the operation with its nth allocation failing. */
+static void operate(const struct operation *operation, unsigned int nth)
+{
+	int fd;
+
+	must(prctl(PR_SET_PDEATHSIG, SIGKILL), "die with the parent");
+	operation->prepare();
+	take_stock();
+	fd = must(open("/proc/thread-self/fail-nth", O_RDWR), "open fail-nth");
+	must(dup2(fd, FAIL_NTH_FD), "dup2");
+	close(fd);
+
+	arm(nth);
+	result->error = operation->operate();
+	result->injected = disarm();
+
+	operation->verify(result->error);
+	if (helper) {
+		kill(helper, SIGKILL);
+		wait_for(helper);
+	}
+	if (!*result->complaint)
+		check_life();
+	result->done = true;
+	_exit(0);
+}
+
+/* What do_exec() executes. */
+static int after_exec(const char *namespace)
+{
+	result->injected = disarm();
+	if (inode(OWN_NS) != strtoull(namespace, NULL, 10) || inode(CHILDREN_NS) != inode(OWN_NS))
+		complain("the task is not in its namespace after exec");
+	check_clocks(OFFSETS);
+	check_life();
+	result->done = true;
+	return 0;
+}
+
+/* Counts what the child came to. Says whether it was the last: no fault was injected. */
+static bool judge(const struct operation *operation, unsigned int nth, int status,
+		  struct counts *counts)
+{
+	const char *complaint = result->complaint;
+	char text[64];
+
+	if (!result->done) {
+		if (WIFSIGNALED(status))
+			sprintf(text, "died of signal %d", WTERMSIG(status));
+		else
+			sprintf(text, "exited with %d", WEXITSTATUS(status));
+		if (operation->may_die && !*complaint) {
+			/* Nothing but a fault kills it. */
+			result->injected = true;
+			counts->died++;
+		} else if (!*complaint) {
+			complaint = text;
+		}
+	} else if (!result->error) {
+		counts->succeeded += result->injected;
+	} else if (result->error == ENOMEM) {
+		counts->enomem++;
+	} else if (result->error == operation->other_error) {
+		counts->other++;
+	} else if (!*complaint) {
+		sprintf(text, "failed with %s", strerrorname_np(result->error));
+		complaint = text;
+	}
+	if (result->done && result->error && !result->injected && !*complaint)
+		complaint = "failed without a fault";
+	counts->injected += result->injected;
+	if (*complaint && !*counts->complaint)
+		snprintf(counts->complaint, sizeof(counts->complaint), "allocation %u: %s", nth,
+			 complaint);
+	return !result->injected || *complaint;
+}
+
+/* Lets each allocation of one operation fail. */
+static void sweep(const struct operation *operation, struct counts *counts)
+{
+	unsigned int nth;
+
+	for (nth = 1; nth <= MAX_NTH; nth++) {
+		pid_t pid;
+
+		memset(result, 0, sizeof(*result));
+		pid = must(fork(), "fork");
+		if (!pid)
+			operate(operation, nth);
+		if (judge(operation, nth, wait_for(pid), counts))
+			return;
+	}
+	snprintf(counts->complaint, sizeof(counts->complaint), "no end after %u faults", MAX_NTH);
+}
+
+static void sweep_all(struct counts *counts)
+{
+	size_t i;
+
+	for (i = 0; i < NR_OPERATIONS; i++)
+		if (!operations[i].once || !counts[i].injected)
+			sweep(&operations[i], &counts[i]);
+}
+
+static void report_operation(const struct operation *operation, const struct counts *counts)
+{
+	bool seen = operation->forgiving ||
+		(counts->enomem && (!operation->other_error || counts->other));
+
+	printf("# %s: %u faults: ENOMEM %u", operation->name, counts->injected, counts->enomem);
+	if (operation->other_error)
+		printf(", %s %u", strerrorname_np(operation->other_error), counts->other);
+	if (operation->may_die)
+		printf(", died %u", counts->died);
+	printf(", succeeded all the same %u\n", counts->succeeded);
+	report(seen && !*counts->complaint, operation->name, "%s",
+	       *counts->complaint ? counts->complaint : "an error was never seen");
+}
+
+/* How many namespaces may be made and kept: one child for each, up to @most. */
+static unsigned int how_many(void (*prepare)(void), unsigned int most)
+{
+	pid_t pids[64];
+	unsigned int count, i;
+
+	for (count = 0; count < most; count++) {
+		int ready[2];
+		char made;
+
+		must(pipe(ready), "make a pipe");
+		pids[count] = must(fork(), "fork");
+		if (!pids[count]) {
+			must(prctl(PR_SET_PDEATHSIG, SIGKILL), "die with the parent");
+			prepare();
+			made = !unshare(CLONE_NEWTIME);
+			if (!made && errno != ENOSPC)
+				error(2, errno, "unshare does not fail with ENOSPC");
+			must(write(ready[1], &made, 1), "write to a pipe");
+			pause();
+			_exit(0);
+		}
+		close(ready[1]);
+		if (read(ready[0], &made, 1) != 1)
+			error(2, 0, "a child said nothing");
+		close(ready[0]);
+		if (!made) {
+			kill(pids[count], SIGKILL);
+			wait_for(pids[count]);
+			break;
+		}
+	}
+	for (i = 0; i < count; i++) {
+		kill(pids[i], SIGKILL);
+		wait_for(pids[i]);
+	}
+	return count;
+}
+
+/* As many as the limit allows, which is as many as there are free if no count was lost. */
+static void check_limit(const char *when)
+{
+	static const struct {
+		const char *who;
+		void (*prepare)(void);
+	} users[] = { { "root", prepare_nothing }, { "another user", prepare_user } };
+	static const unsigned int limits[] = { 0, 1, 7 };
+	long long limit = read_number(LIMIT_FILE, NULL);
+	char text[64];
+	size_t i, j;
+
+	for (i = 0; i < sizeof(users) / sizeof(users[0]); i++) {
+		for (j = 0; j < sizeof(limits) / sizeof(limits[0]); j++) {
+			unsigned int count;
+			char name[128];
+
+			sprintf(text, "%u", limits[j]);
+			write_file(LIMIT_FILE, text);
+			count = how_many(users[i].prepare, limits[j] + 1);
+			sprintf(name, "a limit of %u allows %s as many %s", limits[j],
+				users[i].who, when);
+			report(count == limits[j], name, "it allows %u", count);
+		}
+	}
+	sprintf(text, "%lld", limit);
+	write_file(LIMIT_FILE, text);
+}
+
+/* The objects in the caches of what is charged to a cgroup, where time namespaces are. */
+static long long slab_objects(void)
+{
+	long long sum = 0;
+	struct dirent *entry;
+	DIR *slabs = opendir(SLABS);
+	char path[sizeof(SLABS) + sizeof(entry->d_name) + 16];
+
+	if (!slabs)
+		error(2, errno, "cannot read " SLABS);
+	while ((entry = readdir(slabs))) {
+		if (strncmp(entry->d_name, "kmalloc-cg-", strlen("kmalloc-cg-")))
+			continue;
+		/* So that no CPU keeps free objects to itself. */
+		sprintf(path, SLABS "%s/shrink", entry->d_name);
+		write_file(path, "1");
+		sprintf(path, SLABS "%s/objects", entry->d_name);
+		sum += read_number(path, NULL);
+	}
+	closedir(slabs);
+	return sum;
+}
+
+static void set_fault(const char *name, const char *value)
+{
+	char path[128];
+
+	sprintf(path, DEBUG "%s", name);
+	write_file(path, value);
+}
+
+static void prepare_faults(void)
+{
+	set_fault("failslab/verbose", "0");
+	set_fault("failslab/ignore-gfp-wait", "0");
+	set_fault("fail_page_alloc/verbose", "0");
+	set_fault("fail_page_alloc/ignore-gfp-wait", "0");
+	set_fault("fail_page_alloc/min-order", "0");
+	/* What a cgroup without memory says of itself is long enough. */
+	write_file("/proc/sys/vm/oom_dump_tasks", "0");
+}
+
+static void enter(const char *cgroup)
+{
+	char path[128];
+
+	sprintf(path, CGROUPS "%s/cgroup.procs", cgroup);
+	write_file(path, "0");
+}
+
+/* Makes namespaces, which @held counts, until one is refused, and waits at that point. */
+static void use_up(const char *offsets, struct held *held)
+{
+	while (!held->error) {
+		if (unshare(CLONE_NEWTIME) || (offsets && (errno = write_offsets(offsets_fd, offsets))))
+			held->error = errno;
+		else if (open(CHILDREN_NS, O_RDONLY) < 0)
+			held->error = errno;
+		else
+			held->count++;
+	}
+	kill(getpid(), SIGSTOP);
+	take_stock();
+	check_life();
+	_exit(*result->complaint);
+}
+
+/*
+ * A cgroup that has little memory: namespaces are charged to it, and the one that does not fit is
+ * refused. The task can't be killed for want of memory, so that it sees the error.
+ */
+static void check_charge(const char *offsets, const char *name)
+{
+	const struct rlimit files = { 8192, 8192 };
+	struct held *held = mmap(NULL, sizeof(*held), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+				 -1, 0);
+	/* A namespace is charged, and so is its page if it has one. */
+	const unsigned int least = offsets ? 4096 : 256;
+	unsigned int bytes;
+	char text[16];
+	int status;
+	pid_t pid;
+
+	must(held == MAP_FAILED ? -1 : 0, "map memory");
+	memset(result, 0, sizeof(*result));
+	must(mkdir(CGROUPS "little", 0755), "make a cgroup");
+	pid = must(fork(), "fork");
+	if (!pid) {
+		must(prctl(PR_SET_PDEATHSIG, SIGKILL), "die with the parent");
+		must(setrlimit(RLIMIT_NOFILE, &files), "raise the number of files");
+		write_file("/proc/self/oom_score_adj", "-1000");
+		enter("little");
+		sprintf(text, "%d", LITTLE);
+		write_file(CGROUPS "little/memory.max", text);
+		offsets_fd = must(open(OFFSETS_FILE, O_RDWR), "open " OFFSETS_FILE);
+		use_up(offsets, held);
+	}
+	if (waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status)) {
+		write_file(CGROUPS "little/memory.max", "max");
+		kill(pid, SIGCONT);
+		status = wait_for(pid);
+	}
+	bytes = held->count ? LITTLE / held->count : 0;
+	printf("# %s: %u bytes each; %u, then %s\n", name, bytes, held->count,
+	       strerrorname_np(held->error) ?: "?");
+	report(held->error == ENOMEM && bytes >= least && !status, name,
+	       "%s", *result->complaint ? result->complaint : "not as it should be");
+	munmap(held, sizeof(*held));
+	must(rmdir(CGROUPS "little"), "remove a cgroup");
+}
+
+static void map_result(void)
+{
+	result = mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE, MAP_SHARED, RESULT_FD, 0);
+	must(result == MAP_FAILED ? -1 : 0, "map the result");
+}
+
+int main(int argc, char **argv)
+{
+	static struct counts counts[NR_OPERATIONS];
+	long long objects, memory, more;
+	unsigned int i;
+	int fd;
+
+	if (argc == 3 && !strcmp(argv[1], "after-exec")) {
+		map_result();
+		return after_exec(argv[2]);
+	}
+	self = argv[0];
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	fd = must(syscall(SYS_memfd_create, "result", 0), "make a file in memory");
+	must(ftruncate(fd, sizeof(*result)), "make a file in memory");
+	must(dup2(fd, RESULT_FD), "dup2");
+	close(fd);
+	map_result();
+	prepare_faults();
+	write_file(CGROUPS "cgroup.subtree_control", "+memory");
+	must(mkdir(CGROUPS "faults", 0755), "make a cgroup");
+	enter("faults");
+
+	printf("TAP version 13\n1..%zu\n", NR_OPERATIONS + 16);
+	check_limit("at first");
+	/* Once for what is allocated only once. */
+	sweep_all(counts);
+	sleep(SETTLE);
+	objects = slab_objects();
+	memory = read_number(CGROUPS "faults/memory.stat", "kernel");
+	for (i = 0; i < ROUNDS; i++)
+		sweep_all(counts);
+	for (i = 0; i < NR_OPERATIONS; i++)
+		report_operation(&operations[i], &counts[i]);
+	sleep(SETTLE);
+	more = slab_objects() - objects;
+	printf("# %d rounds: %lld slab objects of %lld more\n", ROUNDS, more, objects);
+	report(more < ROUNDS, "no slab object is left", "%lld are, after %d rounds", more, ROUNDS);
+	more = read_number(CGROUPS "faults/memory.stat", "kernel") - memory;
+	printf("# %d rounds: %lld bytes of %lld more\n", ROUNDS, more, memory);
+	report(more < ROUNDS * 4096, "no charged page is left", "%lld bytes are, after %d rounds",
+	       more, ROUNDS);
+	check_limit("in the end");
+	check_charge(NULL, "namespaces without offsets are charged");
+	check_charge(OFFSETS, "namespaces with offsets are charged");
+	return failures != 0;
+}

@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `coverage`: which lines of the series' Rust the tests execute.
+//!
+//! The crates are compiled with rustc's `-Cinstrument-coverage`. What a user space program has in its
+//! runtime is done here: the guest shows the counters when its job is done, and they are put into the
+//! raw profile that LLVM's tools read, next to what the kernel's image has of them.
+
+use crate::{
+    fuzz, initramfs,
+    kbuild::{self, Kind},
+    programs::{KUNIT, SELFTESTS},
+    steps::Step,
+    test::{boot, KUNIT_OFF, SHORT_FUZZ},
+    Context,
+};
+use anyhow::{bail, ensure, Context as _, Result};
+use clap::Args;
+use object::{Object as _, ObjectSection as _};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+    fs,
+    path::Path,
+    process::Command,
+};
+
+/// How much must be covered, in percent.
+const ENOUGH: f64 = 95.0;
+
+/// Where the kernel maps its image: `__START_KERNEL_map`. It is not relocated.
+const IMAGE: u64 = 0xffff_ffff_8000_0000;
+
+/// Why the lines that no test executes are not executed.
+const REASONS: &str = include_str!("../coverage.reasons");
+
+#[derive(Args)]
+pub struct Options {
+    /// With the kernel as it is.
+    #[arg(long, hide = true)]
+    no_build: bool,
+}
+
+/// Runs the tests on a kernel that counts, and tells what they leave out.
+pub fn coverage(context: &Context, options: &Options) -> Result<bool> {
+    const KIND: Kind = Kind::RustCoverage;
+    let build = match options.no_build {
+        true => 0,
+        false => 2 * kbuild::BUILD_STEPS + 1,
+    };
+    let mut steps = context.steps(build + 5)?;
+    if !options.no_build {
+        // Starts as a copy of the other.
+        for kind in [Kind::Rust, KIND] {
+            kbuild::build(context, &mut steps, kind)?;
+        }
+        steps.run("build the selftests", |step| {
+            kbuild::selftests(context, step)
+        })?;
+    }
+    let image = context.build_dir(KIND).join("vmlinux");
+    let data = fs::read(&image).with_context(|| format!("cannot read {}", image.display()))?;
+    let profile = Profile::new(&data)?;
+    steps.run("pack the guest", |step| {
+        initramfs::pack(context, step, KIND).map(drop)
+    })?;
+    let counters = profile.parameter();
+    let mut sum = vec![0; profile.counters];
+    let mut add = |output: &str| -> Result<()> {
+        let counters = counters_in(output, profile.counters)?;
+        sum.iter_mut()
+            .zip(counters)
+            .for_each(|(sum, count)| *sum += count);
+        Ok(())
+    };
+    let kunit = ["kunit.enable=1".to_owned(), counters.clone()];
+    let others = [KUNIT_OFF.to_owned(), counters];
+    for (list, arguments) in [(&KUNIT, &kunit), (&SELFTESTS, &others)] {
+        let title = format!("guest: {}", list.name);
+        add(&steps.run(&title, |step| {
+            Ok(boot(context, step, KIND, list, arguments, false)?.output)
+        })?)?;
+    }
+    add(&steps.run("guest: fuzz", |step| {
+        let (seed, sequences) = SHORT_FUZZ;
+        Ok(fuzz::boot_alone(context, step, KIND, seed, sequences, &others)?.output)
+    })?)?;
+    let report = steps.run("map the counters to lines", |step| {
+        let dir = context.out.join("coverage");
+        fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let raw = dir.join("kernel.profraw");
+        fs::write(&raw, profile.raw(&sum))
+            .with_context(|| format!("cannot write {}", raw.display()))?;
+        let report = Report::new(
+            context,
+            &lcov(context, step, &raw, &image)?,
+            &added(context)?,
+        )?;
+        let text = dir.join("coverage.txt");
+        fs::write(&text, report.to_string())
+            .with_context(|| format!("cannot write {}", text.display()))?;
+        Ok(report)
+    })?;
+    println!("\n{report}");
+    Ok(report.good())
+}
+
+/// What the kernel's image says of its counters.
+struct Profile<'a> {
+    /// Where they lie, as the kernel sees it, and how many they are.
+    address: u64,
+    counters: usize,
+    /// What functions they belong to.
+    functions: &'a [u8],
+    functions_address: u64,
+    names: &'a [u8],
+    names_address: u64,
+}
+
+impl<'a> Profile<'a> {
+    fn new(image: &'a [u8]) -> Result<Self> {
+        let file = object::File::parse(image)?;
+        let section = |name: &str| -> Result<_> {
+            let section = file
+                .section_by_name(name)
+                .with_context(|| format!("the kernel has no section {name}"))?;
+            Ok((section.address(), section.size(), section.data()?))
+        };
+        let (address, size, _) = section("__llvm_prf_cnts")?;
+        let (functions_address, _, functions) = section("__llvm_prf_data")?;
+        let (names_address, _, names) = section("__llvm_prf_names")?;
+        Ok(Self {
+            address,
+            counters: size as usize / 8,
+            functions,
+            functions_address,
+            names,
+            names_address,
+        })
+    }
+
+    /// What tells the guest's init which physical memory to show: the first word, and how many.
+    fn parameter(&self) -> String {
+        let word = (self.address - IMAGE) / 8;
+        format!("TIMENS_COUNTERS={word}:{}", self.counters)
+    }
+
+    /// A profile in the form of compiler-rt's `InstrProfData.inc`.
+    fn raw(&self, counters: &[u64]) -> Vec<u8> {
+        const MAGIC: u64 = u64::from_be_bytes(*b"\xfflprofr\x81");
+        const VERSION: u64 = 10;
+        /// The size of a function's record.
+        const RECORD: usize = 64;
+        /// `IPVK_Last`.
+        const LAST_VALUE: u64 = 2;
+        let delta = self.address.wrapping_sub(self.functions_address);
+        let header = [
+            MAGIC,
+            VERSION,
+            0,
+            (self.functions.len() / RECORD) as u64,
+            0,
+            counters.len() as u64,
+            0,
+            0,
+            0,
+            self.names.len() as u64,
+            delta,
+            0,
+            self.names_address,
+            0,
+            0,
+            LAST_VALUE,
+        ];
+        let words = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let padding = vec![0; self.names.len().next_multiple_of(8) - self.names.len()];
+        let names = self.names.to_vec();
+        let parts: [Vec<u8>; 5] = [
+            words(&header),
+            self.functions.to_vec(),
+            words(counters),
+            names,
+            padding,
+        ];
+        parts.concat()
+    }
+}
+
+/// The counters that a guest showed: eight bytes each, in hexadecimal.
+fn counters_in(output: &str, count: usize) -> Result<Vec<u64>> {
+    let digits: String = output
+        .split_once("TIMENS-COUNTERS-BEGIN")
+        .and_then(|(_, rest)| rest.split_once("TIMENS-COUNTERS-END"))
+        .context("the guest showed no counters: see out/log")?
+        .0
+        .split_whitespace()
+        .collect();
+    ensure!(
+        digits.len() == count * 16,
+        "the guest showed {} digits of {count} counters",
+        digits.len()
+    );
+    (0..count)
+        .map(|index| {
+            let word = u64::from_str_radix(&digits[index * 16..][..16], 16)?;
+            Ok(word.swap_bytes())
+        })
+        .collect()
+}
+
+/// LLVM's view of the profile: an lcov trace file.
+fn lcov(context: &Context, step: &Step, raw: &Path, image: &Path) -> Result<String> {
+    let indexed = raw.with_extension("profdata");
+    let mut merge = Command::new(context.toolchain.llvm_tool("llvm-profdata")?);
+    merge.args(["merge", "-o"]).arg(&indexed).arg(raw);
+    step.command(&mut merge, "profdata")?;
+    let mut export = Command::new(context.toolchain.llvm_tool("llvm-cov")?);
+    export.args(["export", "--format=lcov", "--instr-profile"]);
+    let output = export.arg(&indexed).arg(image).output()?;
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        bail!("llvm-cov: {}", errors.lines().last().unwrap_or_default());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// How often lines were executed, by file and number.
+type Lines = BTreeMap<String, BTreeMap<usize, u64>>;
+
+fn parse_lcov(text: &str) -> Lines {
+    let mut all = Lines::new();
+    let mut file = String::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix("SF:") {
+            name.clone_into(&mut file);
+        } else if let Some((number, count)) = line
+            .strip_prefix("DA:")
+            .and_then(|rest| rest.split_once(','))
+        {
+            if let (Ok(number), Ok(count)) = (number.parse(), count.parse::<u64>()) {
+                *all.entry(file.clone())
+                    .or_default()
+                    .entry(number)
+                    .or_default() += count;
+            }
+        }
+    }
+    all
+}
+
+/// The lines of Rust that the series adds, by file: begin and end.
+type Added = BTreeMap<String, Vec<(usize, usize)>>;
+
+fn added(context: &Context) -> Result<Added> {
+    let mut git = Command::new("git");
+    git.arg("-C").arg(&context.tree);
+    git.args(["diff", "-U0", "base", "HEAD", "--", "*.rs"]);
+    let output = git.output().context("cannot run git")?;
+    if !output.status.success() {
+        bail!("git: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(parse_diff(&String::from_utf8(output.stdout)?))
+}
+
+fn parse_diff(diff: &str) -> Added {
+    let mut added = Added::new();
+    let mut file = "";
+    for line in diff.lines() {
+        if let Some(name) = line.strip_prefix("+++ b/") {
+            file = name;
+        } else if let Some(hunk) = line.strip_prefix("@@ ") {
+            let range = hunk.split(' ').find_map(|word| word.strip_prefix('+'));
+            let (first, count) = range
+                .map(|range| range.split_once(',').unwrap_or((range, "1")))
+                .unwrap_or_default();
+            if let (Ok(first), Ok(count)) = (first.parse::<usize>(), count.parse::<usize>()) {
+                added
+                    .entry(file.to_owned())
+                    .or_default()
+                    .push((first, first + count));
+            }
+        }
+    }
+    added
+}
+
+/// One file's lines.
+struct Row {
+    file: String,
+    lines: usize,
+    covered: usize,
+}
+
+/// A line that no test executes, and why.
+struct Missed {
+    place: String,
+    text: String,
+    reason: Option<&'static str>,
+}
+
+struct Report {
+    rows: Vec<Row>,
+    missed: Vec<Missed>,
+}
+
+impl Report {
+    fn new(context: &Context, trace: &str, added: &Added) -> Result<Self> {
+        let lines = parse_lcov(trace);
+        let mut report = Self {
+            rows: vec![],
+            missed: vec![],
+        };
+        for (file, ranges) in added {
+            let path = context.tree.join(file);
+            let source = fs::read_to_string(&path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            let source: Vec<_> = source.lines().collect();
+            // Tests are no part of what is to be tested, and come last.
+            let end = source
+                .iter()
+                .position(|line| line.starts_with("#[kunit_tests("));
+            let end = end.unwrap_or(source.len());
+            let counts = lines
+                .iter()
+                .find(|(name, _)| Path::new(name).ends_with(file));
+            let Some((_, counts)) = counts else {
+                continue;
+            };
+            let counted = counts.iter().filter(|&(&number, _)| {
+                number <= end
+                    && ranges
+                        .iter()
+                        .any(|&(from, to)| (from..to).contains(&number))
+            });
+            let mut row = Row {
+                file: file.clone(),
+                lines: 0,
+                covered: 0,
+            };
+            for (&number, &count) in counted {
+                row.lines += 1;
+                row.covered += usize::from(count > 0);
+                if count == 0 {
+                    let text = source.get(number - 1).copied().unwrap_or_default().trim();
+                    report.missed.push(Missed {
+                        place: format!("{file}:{number}"),
+                        text: text.to_owned(),
+                        reason: reason(file, text),
+                    });
+                }
+            }
+            if row.lines > 0 {
+                report.rows.push(row);
+            }
+        }
+        ensure!(
+            !report.rows.is_empty(),
+            "llvm-cov knows no line of the series"
+        );
+        Ok(report)
+    }
+
+    fn percent(&self) -> f64 {
+        let lines: usize = self.rows.iter().map(|row| row.lines).sum();
+        let covered: usize = self.rows.iter().map(|row| row.covered).sum();
+        covered as f64 * 100.0 / lines as f64
+    }
+
+    /// Whether enough is covered, and a reason given for the rest.
+    fn good(&self) -> bool {
+        self.percent() >= ENOUGH && self.missed.iter().all(|missed| missed.reason.is_some())
+    }
+}
+
+/// What [`REASONS`] has about a line: a file, a line, and the reason, each line indented deeper.
+fn reason(file: &str, text: &str) -> Option<&'static str> {
+    let (mut in_file, mut at_line) = (false, false);
+    for line in REASONS.lines().filter(|line| !line.starts_with('#')) {
+        match line.strip_prefix('\t') {
+            None => in_file = line == file,
+            Some(rest) => match rest.strip_prefix('\t') {
+                None => at_line = in_file && rest == text,
+                Some(reason) if at_line => return Some(reason),
+                Some(_) => {}
+            },
+        }
+    }
+    None
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self
+            .rows
+            .iter()
+            .map(|row| row.file.len())
+            .max()
+            .unwrap_or(0);
+        let mut table = String::new();
+        let (mut lines, mut covered) = (0, 0);
+        writeln!(table, "{:width$}  lines  covered       %", "")?;
+        for row in &self.rows {
+            lines += row.lines;
+            covered += row.covered;
+            let percent = row.covered as f64 * 100.0 / row.lines as f64;
+            writeln!(
+                table,
+                "{:width$}  {:5}  {:7}  {percent:6.1}",
+                row.file, row.lines, row.covered
+            )?;
+        }
+        let percent = self.percent();
+        writeln!(
+            table,
+            "{:width$}  {lines:5}  {covered:7}  {percent:6.1}",
+            "all"
+        )?;
+        writeln!(table, "\nlines that no test executes:")?;
+        for Missed {
+            place,
+            text,
+            reason,
+        } in &self.missed
+        {
+            let reason = reason.unwrap_or("NO REASON GIVEN");
+            writeln!(table, "{place}: {text}\n    {reason}")?;
+        }
+        f.write_str(&table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_counters_and_takes_no_part_of_them() {
+        let output = "x\nTIMENS-COUNTERS-BEGIN\n0100000000000000ff\n01000000000000\n\
+                      TIMENS-COUNTERS-END\n";
+        assert_eq!(counters_in(output, 2).unwrap(), [1, 0x1ff]);
+        assert!(counters_in(output, 3).is_err());
+        assert!(counters_in("", 0).is_err());
+    }
+
+    #[test]
+    fn reads_lcov() {
+        let lines = parse_lcov("SF:/a/b.rs\nFN:1,f\nDA:3,2\nDA:4,0\nend_of_record\n");
+        assert_eq!(lines["/a/b.rs"], BTreeMap::from([(3, 2), (4, 0)]));
+    }
+
+    #[test]
+    fn reads_what_a_diff_adds() {
+        let diff = "+++ b/x.rs\n@@ -1 +1,2 @@ fn\n+a\n+b\n@@ -9,2 +10 @@\n@@ -20 +20,0 @@\n";
+        assert_eq!(parse_diff(diff)["x.rs"], [(1, 3), (10, 11), (20, 20)]);
+    }
+}

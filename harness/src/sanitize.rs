@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `sanitize` and `faults`: kernels that watch themselves, and allocations that fail.
+
+use crate::{
+    kbuild::{self, Kind},
+    programs::{RACE, SELFTESTS},
+    race::rounds,
+    test::{Session, KUNIT_OFF},
+    Context,
+};
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+/// How many rounds the race has on a kernel that is slow.
+const ROUNDS: u32 = 500;
+
+/// The kernels that watch themselves, by the tool that rules out others.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Tool {
+    /// KASAN, UBSAN, kmemleak, and the checks of locks, RCU, lists and objects.
+    Kasan,
+    /// KCSAN, on the stock kernel too.
+    Kcsan,
+}
+
+#[derive(Args)]
+pub struct Options {
+    /// With this tool alone.
+    tool: Option<Tool>,
+    /// With the kernels as they are.
+    #[arg(long, hide = true)]
+    no_build: bool,
+}
+
+#[derive(Args)]
+pub struct FaultsOptions {
+    /// With the kernels as they are.
+    #[arg(long, hide = true)]
+    no_build: bool,
+}
+
+/// What is run on a kernel.
+#[derive(Clone, Copy, PartialEq)]
+enum Job {
+    Selftests,
+    Kunit,
+    Race,
+    /// The race, which stock has: KCSAN must see it.
+    Witness,
+    Faults,
+    Fuzz,
+}
+
+impl Job {
+    /// How many guests it boots.
+    fn steps(self) -> usize {
+        match self {
+            // Each kernel of a comparison has one.
+            Self::Fuzz => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// The jobs of some kernels, each of which comes behind its sibling.
+type Jobs = &'static [(Kind, &'static [Job])];
+
+const KASAN: Jobs = &[(
+    Kind::RustKasan,
+    &[
+        Job::Kunit,
+        Job::Selftests,
+        Job::Race,
+        Job::Faults,
+        Job::Fuzz,
+    ],
+)];
+
+const KCSAN: Jobs = &[
+    (
+        Kind::RustKcsan,
+        &[Job::Kunit, Job::Selftests, Job::Race, Job::Fuzz],
+    ),
+    (Kind::StockKcsan, &[Job::Witness]),
+];
+
+const FAULTS: Jobs = &[
+    (Kind::RustKasan, &[Job::Faults]),
+    (Kind::StockKasan, &[Job::Faults]),
+];
+
+/// Runs the tests on the kernels that watch themselves.
+pub fn sanitize(context: &Context, options: &Options) -> Result<bool> {
+    let all = match options.tool {
+        None => [KASAN, KCSAN].concat(),
+        Some(Tool::Kasan) => KASAN.to_vec(),
+        Some(Tool::Kcsan) => KCSAN.to_vec(),
+    };
+    run(context, "sanitize", &all, options.no_build)
+}
+
+/// Lets allocations fail, on both kernels.
+pub fn faults(context: &Context, options: &FaultsOptions) -> Result<bool> {
+    run(context, "faults", FAULTS, options.no_build)
+}
+
+/// Builds the kernels, runs their jobs and sums up.
+fn run(context: &Context, name: &str, all: &[(Kind, &[Job])], no_build: bool) -> Result<bool> {
+    // What the others start as a copy of, and what fuzz compares with.
+    let plain = [Kind::Rust, Kind::Stock];
+    let build = if no_build {
+        0
+    } else {
+        (plain.len() + all.len()) * kbuild::BUILD_STEPS + 1
+    };
+    let jobs = all.iter().flat_map(|(_, jobs)| jobs.iter());
+    let jobs: usize = jobs.map(|job| job.steps()).sum();
+    let mut session = Session::new(context, build + all.len() + jobs)?;
+    if !no_build {
+        plain.into_iter().for_each(|kind| session.build(kind));
+        all.iter().for_each(|&(kind, _)| session.build(kind));
+        session.selftests();
+    }
+    for &(kind, jobs) in all {
+        session.pack(kind);
+        let race = [&[KUNIT_OFF.to_owned()], &rounds(ROUNDS)[..]].concat();
+        for job in jobs {
+            match job {
+                Job::Kunit => session.kunit(kind),
+                Job::Selftests => {
+                    session.programs(kind, &SELFTESTS, &[KUNIT_OFF.to_owned()], false);
+                }
+                Job::Race => {
+                    session.programs(kind, &RACE, &race, true);
+                }
+                Job::Witness => session.witness(kind, &race),
+                Job::Faults => session.faults(kind),
+                Job::Fuzz => session.fuzz([Kind::Stock, kind]),
+            }
+        }
+    }
+    session.finish(name)
+}
