@@ -12,7 +12,7 @@
 #                             refresh: overwrite changes made to the patches meanwhile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup base tree refresh build build-stock run shell test fuzz fuzz-offsets race age sanitize faults coverage bench bench-vdso clean distclean
+.PHONY: help setup base tree refresh build build-stock run shell test fuzz fuzz-offsets race age sanitize faults coverage clients bench bench-vdso clean distclean
 
 # The kernel's own make, which the harness runs, is not a part of this one.
 unexport MAKEFLAGS MFLAGS MAKELEVEL
@@ -71,6 +71,10 @@ faults: tree ## let each allocation fail that an operation on time namespaces ma
 
 coverage: tree ## say which lines of the series' Rust the tests execute
 	@$(harness) coverage
+
+clients: tree ## run container runtimes, CRIU and people's tools on both kernels
+	@sh harness/clients.sh
+	@$(harness) clients
 
 bench: tree ## count what each operation costs on the stock and on the Rust kernel, to the instruction
 	@$(harness) bench

@@ -11,11 +11,13 @@ set -eu
 TOP=$(cd "$(dirname "$0")/.." && pwd -P)
 # shellcheck source=harness/lib.sh
 . "$TOP/harness/lib.sh"
+# shellcheck source=harness/apt.sh
+. "$TOP/harness/apt.sh"
 # shellcheck source=BASE
 . "$TOP/BASE"
 
 into=${1:-}
-cache=${TIMENS_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or TIMENS_CACHE}/.cache}/timens-rust}
+otherwise=": give LINUX_TARBALL= or KDIR="
 # linux-source-7.3 is Linux 7.3.y.
 series=${PACKAGE#linux-source-}
 
@@ -28,47 +30,6 @@ check_version() {
 	esac
 }
 
-# apt with directories of its own, and nothing of the machine's configuration but how to
-# reach its mirror (proxies, certificates). Hooks of the machine's apt do not run.
-private_apt() {
-	apt-config dump | grep '^Acquire::' >"$tmp/apt.conf" || :
-	cat >>"$tmp/apt.conf" <<-END
-		APT::Sandbox::User "root";
-		Acquire::Languages "none";
-		Dir::Cache "$tmp/cache";
-		Dir::Etc::main "/dev/null";
-		Dir::Etc::parts "/dev/null";
-		Dir::Etc::sourcelist "$tmp/sources.list";
-		Dir::Etc::sourceparts "/dev/null";
-		Dir::State "$tmp/state";
-		Dir::State::lists "$tmp/state/lists";
-		Dir::State::status "/dev/null";
-	END
-	mkdir -p "$tmp/cache/archives/partial" "$tmp/state/lists/partial"
-	export APT_CONFIG="$tmp/apt.conf"
-}
-
-# find_versions: point apt at the suite and print the versions of the package, newest first.
-# The archives that the machine's apt uses are tried in turn: only Debian's own has the
-# suite under the signature of Debian's keyring.
-find_versions() {
-	keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-	[ -f "$keyring" ] || die "$keyring is missing: install debian-archive-keyring, or give LINUX_TARBALL= or KDIR="
-	apt-get --print-uris update 2>/dev/null |
-		sed -n "s,^'\(.*\)/dists/.*/InRelease' .*,\1,p" | awk '!seen[$0]++' >"$tmp/archives"
-	[ -s "$tmp/archives" ] || die "apt on this machine has no archive configured: give LINUX_TARBALL= or KDIR="
-	private_apt
-	while read -r archive; do
-		say "deb [signed-by=$keyring] $archive $SUITE main" >"$tmp/sources.list"
-		if apt-get update >>"$tmp/apt.log" 2>&1 </dev/null; then
-			apt-cache madison "$PACKAGE" | awk '{ print $3 }' >"$tmp/versions"
-			[ ! -s "$tmp/versions" ] || return 0
-		fi
-	done <"$tmp/archives"
-	reason=$(sed -n '/^[EW]: /{s///p;q}' "$tmp/apt.log")
-	die "apt finds no $PACKAGE in $SUITE${reason:+ ($reason)}: give LINUX_TARBALL= or KDIR="
-}
-
 # check_sha256 FILE SUM: refuse FILE by name if it is not what BASE says.
 check_sha256() {
 	sum=$(sha256 "$1")
@@ -77,9 +38,8 @@ check_sha256() {
 
 # fetch: get the package, verify it, and put its tarball into the cache. Sets $tarball.
 fetch() {
-	command -v apt-get >/dev/null || die "no apt here to fetch $PACKAGE: give LINUX_TARBALL= or KDIR= (Linux $series.y)"
 	scratch "$cache"
-	find_versions
+	use_suite "$SUITE" "$PACKAGE"
 	version=$VERSION
 	if ! grep -qxF "$VERSION" "$tmp/versions"; then
 		version=$(head -n 1 "$tmp/versions")

@@ -227,6 +227,7 @@ fn live(context: &Context, step: &Step, kind: Kind, argument: &str) -> Result<Li
             .into(),
         limit: Duration::from_secs(7200),
         busy_host: false,
+        share: None,
         machine: Machine::Fast,
     };
     let transcript = guest::run(context, step, &guest, |_| {})?;

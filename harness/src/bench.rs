@@ -122,6 +122,7 @@ fn guest<'a>(kind: Kind, initrd: &'a Path, what: &str, machine: Machine) -> Gues
         .into(),
         limit: Duration::from_secs(1800),
         busy_host: false,
+        share: None,
         machine,
     }
 }

@@ -78,7 +78,7 @@ pub fn coverage(context: &Context, options: &Options) -> Result<bool> {
     for (list, arguments) in [(&KUNIT, &kunit), (&SELFTESTS, &others)] {
         let title = format!("guest: {}", list.name);
         add(&steps.run(&title, |step| {
-            Ok(boot(context, step, KIND, list, arguments, false)?.output)
+            Ok(boot(context, step, KIND, list, arguments, false, None)?.output)
         })?)?;
     }
     add(&steps.run("guest: fuzz", |step| {

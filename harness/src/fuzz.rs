@@ -257,6 +257,7 @@ fn boot(
         arguments: arguments.to_vec(),
         limit: Duration::from_secs(120) + SEQUENCE_LIMIT * requests.len() as u32,
         busy_host: false,
+        share: None,
         machine: Machine::Fast,
     };
     guest::run(context, step, &guest, on_line)

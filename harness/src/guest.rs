@@ -113,6 +113,8 @@ pub struct Guest<'a> {
     pub limit: Duration,
     /// Whether every CPU of the host is kept busy meanwhile.
     pub busy_host: bool,
+    /// A directory of the host that the guest can mount, over 9p as `share`.
+    pub share: Option<&'a Path>,
     pub machine: Machine,
 }
 
@@ -208,6 +210,13 @@ pub fn run(
         .arg(format!("file:{}", console.display()));
     qemu.arg("-serial")
         .arg(format!("file:{}", output.display()));
+    if let Some(share) = guest.share {
+        // A comma in QEMU's options is written as two.
+        let path = share.display().to_string().replace(',', ",,");
+        qemu.arg("-virtfs").arg(format!(
+            "local,path={path},mount_tag=share,security_model=none"
+        ));
+    }
     let _load = guest.busy_host.then(Load::start);
     let mut child = start(&mut qemu, &errors)?;
 

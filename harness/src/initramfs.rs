@@ -4,7 +4,13 @@
 //!
 //! The archive is written by the kernel's own gen_init_cpio, and only when something in it changed.
 
-use crate::{kbuild::Kind, programs, steps::Step, toolchain::find, Context};
+use crate::{
+    kbuild::Kind,
+    programs::{self, List},
+    steps::Step,
+    toolchain::find,
+    Context,
+};
 use anyhow::{bail, Context as _, Result};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,7 +28,9 @@ const TOOLS: [&str; 3] = ["unshare", "nsenter", "lsns"];
 #[derive(Default)]
 struct Image {
     files: BTreeMap<String, PathBuf>,
-    links: BTreeMap<String, &'static str>,
+    links: BTreeMap<String, String>,
+    /// Those that are there even if empty.
+    dirs: BTreeSet<String>,
 }
 
 /// The archive of one kernel's guest.
@@ -52,11 +60,7 @@ pub fn pack(context: &Context, step: &Step, kind: Kind) -> Result<PathBuf> {
         image.add(&format!("/usr/bin/{tool}"), path.clone());
         dynamic.push(path);
     }
-    for list in programs::LISTS {
-        let path = dir.join(format!("{}.list", list.name));
-        write_if_changed(&path, &list.to_text())?;
-        image.add(&format!("/jobs/{}.list", list.name), path);
-    }
+    image.add_lists(&dir, &programs::LISTS)?;
     for program in programs::all() {
         let path = context.installed_selftests().join(program.path);
         // One that was not built is told of by the guest, as a failure of that program.
@@ -97,7 +101,88 @@ pub fn pack_job(
     image.write(context, step, kind, archive)
 }
 
+/// Packs the guest that has container runtimes and CRIU, and gives the archive's path.
+pub fn pack_clients(context: &Context, step: &Step, kind: Kind) -> Result<PathBuf> {
+    let dir = context.out.join("guest");
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let sources = context.top.join("harness/guest");
+    let clients = sources.join("clients");
+    let made = context.out.join("clients");
+
+    let mut image = Image::default();
+    image.add_tree(&made.join("root"), "")?;
+    image.add("/init", sources.join("init"));
+    image.add("/jobs/programs", sources.join("programs"));
+    for part in ["checks", "containers", "session", "travellers"] {
+        image.add(&format!("/jobs/{part}"), clients.join(part));
+    }
+    image.add_lists(&dir, &programs::CLIENT_LISTS)?;
+    for (program, script) in [
+        ("oci/crun", "oci"),
+        ("oci/runc", "oci"),
+        ("tools/util-linux", "util-linux"),
+        ("tools/manual", "manual"),
+        ("tools/languages", "languages"),
+        ("tools/page", "page"),
+        ("move/leave", "leave"),
+        ("move/arrive", "arrive"),
+    ] {
+        image.add(&format!("/selftests/{program}"), clients.join(script));
+    }
+    let manual = made.join("man/usr/share/man/man7/time_namespaces.7.gz");
+    image.add("/jobs/time_namespaces.7.gz", manual);
+    let page = "Documentation/admin-guide/namespaces/time.rst";
+    image.add("/jobs/time.rst", context.top.join(page));
+    for program in ["clocks", "traveller"] {
+        image.add(
+            &format!("/usr/bin/{program}"),
+            compile(step, &sources, &dir, program)?,
+        );
+    }
+    for program in ["clock_times", "newtime-go", "newtime-rust"] {
+        image.add(&format!("/usr/bin/{program}"), made.join(program));
+    }
+    // Without links to it: the real tools are there.
+    image.add(
+        "/usr/bin/busybox",
+        context.toolchain.need("BUSYBOX")?.into(),
+    );
+    image.write(context, step, kind, path(context, kind))
+}
+
 impl Image {
+    /// A directory with all that is in it. The rights of files are not kept.
+    fn add_tree(&mut self, source: &Path, target: &str) -> Result<()> {
+        let entries =
+            fs::read_dir(source).with_context(|| format!("cannot read {}", source.display()))?;
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            let target = format!("{target}/{}", name.to_string_lossy());
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                self.add_tree(&entry.path(), &target)?;
+                self.dirs.insert(target);
+            } else if kind.is_symlink() {
+                let link = fs::read_link(entry.path())?;
+                self.links.insert(target, link.display().to_string());
+            } else {
+                self.add(&target, entry.path());
+            }
+        }
+        Ok(())
+    }
+
+    /// Lists of programs, for the guest's `programs` job.
+    fn add_lists(&mut self, dir: &Path, lists: &[&List]) -> Result<()> {
+        for list in lists {
+            let path = dir.join(format!("{}.list", list.name));
+            write_if_changed(&path, &list.to_text())?;
+            self.add(&format!("/jobs/{}.list", list.name), path);
+        }
+        Ok(())
+    }
+
     fn add(&mut self, target: &str, source: PathBuf) {
         self.files.insert(target.to_owned(), source);
     }
@@ -116,7 +201,8 @@ impl Image {
         }
         for applet in String::from_utf8_lossy(&applets.stdout).lines() {
             if applet != "busybox" && !TOOLS.contains(&applet) {
-                self.links.insert(format!("/bin/{applet}"), "busybox");
+                self.links
+                    .insert(format!("/bin/{applet}"), "busybox".to_owned());
             }
         }
         self.add("/bin/busybox", busybox);
@@ -131,6 +217,7 @@ impl Image {
         for target in self.files.keys().chain(self.links.keys()) {
             dirs.extend(Path::new(target).ancestors().skip(1));
         }
+        dirs.extend(self.dirs.iter().map(Path::new));
         dirs.remove(Path::new("/"));
         let mut spec = String::new();
         for dir in dirs {

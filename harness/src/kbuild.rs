@@ -66,6 +66,10 @@ pub enum Kind {
     RustKcsan,
     /// The kernel's own, with KCSAN.
     StockKcsan,
+    /// The kernel's own, with what container runtimes and CRIU need.
+    StockClients,
+    /// Ours, with the same.
+    RustClients,
 }
 
 impl Kind {
@@ -83,6 +87,8 @@ impl Kind {
             Self::RustCoverage => "rust-coverage",
             Self::RustKcsan => "rust-kcsan",
             Self::StockKcsan => "stock-kcsan",
+            Self::StockClients => "stock-clients",
+            Self::RustClients => "rust-clients",
         }
     }
 
@@ -119,18 +125,24 @@ impl Kind {
             ],
             Self::RustKcsan => &["base", "rust", "offset-page", "sanitize", "kcsan"],
             Self::StockKcsan => &["base", "stock", "stock-vdso", "sanitize", "kcsan"],
+            Self::StockClients => &["base", "stock", "stock-vdso", "clients"],
+            Self::RustClients => &["base", "rust", "offset-page", "clients"],
         }
     }
 
-    /// The kernel that is tested instead of one that is measured, or that watches itself.
+    /// The kernel that is tested instead of one that is measured, that watches itself, or that has
+    /// more options.
     pub fn tested(self) -> Self {
         match self {
-            Self::StockBench | Self::StockKasan | Self::StockKcsan => Self::Stock,
+            Self::StockBench | Self::StockKasan | Self::StockKcsan | Self::StockClients => {
+                Self::Stock
+            }
             Self::RustBench
             | Self::RustBenchCalls
             | Self::RustKasan
             | Self::RustCoverage
-            | Self::RustKcsan => Self::Rust,
+            | Self::RustKcsan
+            | Self::RustClients => Self::Rust,
             tested => tested,
         }
     }
@@ -169,9 +181,12 @@ impl Kind {
             | Self::RustBench
             | Self::RustCoverage
             | Self::RustKasan
-            | Self::RustKcsan => Some(Self::Rust),
+            | Self::RustKcsan
+            | Self::RustClients => Some(Self::Rust),
             Self::RustBenchCalls => Some(Self::RustBench),
-            Self::StockBench | Self::StockKasan | Self::StockKcsan => Some(Self::Stock),
+            Self::StockBench | Self::StockKasan | Self::StockKcsan | Self::StockClients => {
+                Some(Self::Stock)
+            }
         }
     }
 }
@@ -185,9 +200,11 @@ impl Context {
     /// What a kernel is built of: Linux as it is, or with the series.
     fn source(&self, kind: Kind) -> &Path {
         match kind {
-            Kind::Stock | Kind::StockBench | Kind::StockKasan | Kind::StockKcsan => {
-                &self.stock_tree
-            }
+            Kind::Stock
+            | Kind::StockBench
+            | Kind::StockKasan
+            | Kind::StockKcsan
+            | Kind::StockClients => &self.stock_tree,
             _ => &self.tree,
         }
     }

@@ -10,6 +10,7 @@ use crate::{
 use anyhow::{bail, Context as _, Result};
 use serde::Deserialize;
 use std::{
+    borrow::Cow,
     io::Write,
     process::{Command, Stdio},
 };
@@ -48,15 +49,22 @@ pub fn parse(context: &Context, texts: &[&str]) -> Result<Vec<Parsed>> {
 
 /// One program's part of a guest's output.
 #[derive(Debug, PartialEq)]
-struct Frame<'a> {
-    text: &'a str,
+pub struct Frame<'a> {
+    pub text: &'a str,
     /// `None` if it never ended.
     exit: Option<i32>,
     seconds: f64,
 }
 
+/// TAP allows the plan at the end, the kernel's parser wants a version line and the plan first.
+pub fn plan_first(tap: &str) -> String {
+    let (plan, rest): (Vec<_>, Vec<_>) = tap.lines().partition(|line| line.starts_with("1.."));
+    let lines = [vec!["TAP version 13"], plan, rest].concat();
+    lines.join("\n")
+}
+
 /// Finds the parts of `output` that the program at `path` wrote, one for each time it ran.
-fn frames<'a>(mut output: &'a str, path: &str) -> Vec<Frame<'a>> {
+pub fn frames<'a>(mut output: &'a str, path: &str) -> Vec<Frame<'a>> {
     let mut frames = vec![];
     while let Some((frame, rest)) = next_frame(output, path) {
         frames.push(frame);
@@ -106,7 +114,15 @@ pub fn programs(
         .programs()
         .map(|program| frames(&output, program.path))
         .collect();
-    let texts: Vec<_> = runs.iter().flatten().map(|frame| frame.text).collect();
+    let texts: Vec<_> = runs
+        .iter()
+        .flatten()
+        .map(|frame| match frame.text.contains("TAP version ") {
+            true => Cow::Borrowed(frame.text),
+            false => plan_first(frame.text).into(),
+        })
+        .collect();
+    let texts: Vec<_> = texts.iter().map(AsRef::as_ref).collect();
     let mut parsed = parse(context, &texts)?.into_iter();
     let mut checks = vec![];
     for (program, frames) in list.programs().zip(runs) {
@@ -209,6 +225,12 @@ mod tests {
             results: vec![Outcome::new("x", Status::Passed, "")],
             complaints: vec![],
         }
+    }
+
+    #[test]
+    fn the_plan_comes_first() {
+        let text = plan_first("ok 1 - a\nok 2 - b\n1..2\n");
+        assert_eq!(text, "TAP version 13\n1..2\nok 1 - a\nok 2 - b");
     }
 
     #[test]

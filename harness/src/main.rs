@@ -5,6 +5,7 @@
 mod age;
 mod bench;
 mod bench_vdso;
+mod clients;
 mod coverage;
 mod fuzz;
 mod guest;
@@ -71,6 +72,12 @@ enum Subcommands {
     FuzzOffsets {
         #[arg(long, default_value_t = 60)]
         seconds: u32,
+    },
+    /// Run container runtimes, CRIU and people's tools on both kernels.
+    Clients {
+        /// Take the kernels as they are.
+        #[arg(long, hide = true)]
+        no_build: bool,
     },
     /// Time clock reads of both kernels' vDSO on this machine.
     BenchVdso(bench_vdso::Options),
@@ -142,6 +149,7 @@ fn run(command: Subcommands) -> Result<bool> {
         Subcommands::Faults(options) => sanitize::faults(&context, &options),
         Subcommands::Coverage(options) => coverage::coverage(&context, &options),
         Subcommands::FuzzOffsets { seconds } => fuzz::fuzz_offsets(&context, seconds),
+        Subcommands::Clients { no_build } => clients::clients(&context, !no_build),
         Subcommands::BenchVdso(options) => bench_vdso::bench(&context, &options),
     }
 }

@@ -124,6 +124,44 @@ pub const RACE: List = List {
     ]],
 };
 
+/// Container runtimes and people's tools.
+pub const CLIENTS: List = List {
+    name: "clients",
+    note: "",
+    groups: &[&[
+        program("tools/util-linux", 300),
+        program("tools/manual", 120),
+        program("tools/languages", 120),
+        program("tools/page", 300),
+        program("oci/crun", 1200),
+        program("oci/runc", 1200),
+    ]],
+};
+
+/// What leaves a machine to go on elsewhere.
+pub const LEAVE: List = List {
+    name: "leave",
+    note: "",
+    groups: &[&[program("move/leave", 300)]],
+};
+
+/// Arrives on a machine that has been up for less time.
+pub const ARRIVE_EARLY: List = List {
+    name: "early",
+    note: ", smaller uptime",
+    groups: &[&[program("move/arrive", 300)]],
+};
+
+/// Arrives on a machine that has been up for longer.
+pub const ARRIVE_LATE: List = List {
+    name: "late",
+    note: ", larger uptime",
+    groups: ARRIVE_EARLY.groups,
+};
+
+/// The lists of guests that have container runtimes and CRIU.
+pub const CLIENT_LISTS: [&List; 4] = [&CLIENTS, &LEAVE, &ARRIVE_EARLY, &ARRIVE_LATE];
+
 /// Nothing but the boot, in which KUnit runs.
 pub const KUNIT: List = List {
     name: "kunit",

@@ -193,6 +193,7 @@ fn run(context: &Context, step: &Step, kind: Kind, machine: Machine, count: u32)
         .concat(),
         limit: Duration::from_secs(120 + u64::from(limit)),
         busy_host: true,
+        share: None,
         machine,
     };
     let transcript = guest::run(context, step, &guest, |_| {})?;

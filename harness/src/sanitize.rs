@@ -129,10 +129,10 @@ fn run(context: &Context, name: &str, all: &[(Kind, &[Job])], no_build: bool) ->
             match job {
                 Job::Kunit => session.kunit(kind),
                 Job::Selftests => {
-                    session.programs(kind, &SELFTESTS, &[KUNIT_OFF.to_owned()], false);
+                    session.programs(kind, &SELFTESTS, &[KUNIT_OFF.to_owned()], false, None);
                 }
                 Job::Race => {
-                    session.programs(kind, &RACE, &race, true);
+                    session.programs(kind, &RACE, &race, true, None);
                 }
                 Job::Witness => session.witness(kind, &race),
                 Job::Faults => session.faults(kind),

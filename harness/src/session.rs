@@ -43,6 +43,7 @@ pub fn demo(context: &Context) -> Result<bool> {
             arguments: vec![KUNIT_OFF.to_owned()],
             limit: Duration::from_secs(300),
             busy_host: false,
+            share: None,
             machine: Machine::Fast,
         };
         guest::run(context, step, &guest, |line| {
@@ -108,6 +109,7 @@ pub fn shell(context: &Context, kind: Kind) -> Result<bool> {
             arguments: vec![KUNIT_OFF.to_owned()],
             limit: Duration::MAX,
             busy_host: false,
+            share: None,
             machine: Machine::Fast,
         };
         guest::shell(context, step, &guest)

@@ -19,6 +19,7 @@ use anyhow::{bail, Context as _, Result};
 use std::{
     collections::BTreeSet,
     env, fs,
+    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
@@ -71,12 +72,12 @@ pub fn test(context: &Context) -> Result<bool> {
     });
     for kind in [Kind::Stock, Kind::Rust] {
         session.pack(kind);
-        session.programs(kind, &SELFTESTS, &[KUNIT_OFF.into()], false);
-        session.programs(kind, &NO_COUNTER, &no_counter(), false);
+        session.programs(kind, &SELFTESTS, &[KUNIT_OFF.into()], false, None);
+        session.programs(kind, &NO_COUNTER, &no_counter(), false, None);
     }
     for kind in [Kind::StockOffsetPage, Kind::RustStockVdso] {
         session.pack(kind);
-        session.programs(kind, &OTHER_VDSO, &[KUNIT_OFF.into()], false);
+        session.programs(kind, &OTHER_VDSO, &[KUNIT_OFF.into()], false, None);
     }
     session.fuzz(fuzz::KINDS);
     session.kunit(Kind::Rust);
@@ -85,6 +86,7 @@ pub fn test(context: &Context) -> Result<bool> {
         &RACE,
         &[&[KUNIT_OFF.into()], &race::rounds(SHORT_RACE)[..]].concat(),
         true,
+        None,
     );
     session.finish("test")
 }
@@ -100,15 +102,15 @@ fn no_counter() -> Vec<String> {
     .to_vec()
 }
 
-fn passed() -> Vec<Outcome> {
+pub fn passed() -> Vec<Outcome> {
     vec![Outcome::new("", Status::Passed, "")]
 }
 
-fn failed(reason: String) -> Vec<Outcome> {
+pub fn failed(reason: String) -> Vec<Outcome> {
     vec![Outcome::new("", Status::Failed, reason)]
 }
 
-fn column(kind: Kind) -> Column {
+pub fn column(kind: Kind) -> Column {
     match kind.is_ours() {
         true => Column::Ours,
         false => Column::Stock,
@@ -133,6 +135,7 @@ pub fn boot(
     list: &List,
     arguments: &[String],
     busy_host: bool,
+    share: Option<&Path>,
 ) -> Result<Transcript> {
     step.expect(list.programs().count() as u64);
     let limit: u32 = list.programs().map(|program| program.limit).sum();
@@ -144,6 +147,7 @@ pub fn boot(
         arguments: [&[format!("TIMENS_LIST={}", list.name)], arguments].concat(),
         limit: Duration::from_secs(120 + u64::from(limit)),
         busy_host,
+        share,
         machine: Machine::Fast,
     };
     guest::run(context, step, &guest, |_| {})
@@ -165,6 +169,7 @@ pub fn boot_faults(
         arguments: arguments.to_vec(),
         limit: FAULTS_LIMIT,
         busy_host: false,
+        share: None,
         machine: Machine::Fast,
     };
     guest::run(context, step, &guest, |_| {})
@@ -224,7 +229,7 @@ impl<'a> Session<'a> {
     }
 
     /// A check that is one step.
-    fn check(
+    pub fn check(
         &mut self,
         name: &str,
         column: Column,
@@ -262,27 +267,28 @@ impl<'a> Session<'a> {
         });
     }
 
-    /// Boots a guest that runs the programs of `list`. Gives the kernel's messages.
+    /// Boots a guest that runs the programs of `list`. Gives what it said.
     pub fn programs(
         &mut self,
         kind: Kind,
         list: &'static List,
         arguments: &[String],
         busy_host: bool,
-    ) -> Option<String> {
+        share: Option<&Path>,
+    ) -> Option<Transcript> {
         let context = self.context;
         let name = format!("guest: {}{}", list.name, note(kind));
         let mut checks = vec![];
-        let mut console = None;
+        let mut said = None;
         self.check(&name, column(kind), |step| {
-            let transcript = boot(context, step, kind, list, arguments, busy_host)?;
+            let transcript = boot(context, step, kind, list, arguments, busy_host, share)?;
             checks = ktap::programs(context, list, note(kind), column(kind), &transcript.output)?;
             let outcomes = conduct(&transcript);
-            console = Some(transcript.console);
+            said = Some(transcript);
             Ok(outcomes)
         });
         checks.into_iter().for_each(|check| self.add(check));
-        console
+        said
     }
 
     /// Has a stock kernel with KCSAN join namespaces in a race. KCSAN must report it, else its
@@ -291,7 +297,7 @@ impl<'a> Session<'a> {
         let context = self.context;
         let name = format!("KCSAN sees the race{}", note(kind));
         self.check(&name, column(kind), |step| {
-            let transcript = boot(context, step, kind, &RACE, arguments, true)?;
+            let transcript = boot(context, step, kind, &RACE, arguments, true, None)?;
             let races = BTreeSet::from_iter(&transcript.races);
             Ok(match races.is_empty() {
                 true => failed("it was not reported".to_owned()),
@@ -343,8 +349,9 @@ impl<'a> Session<'a> {
     pub fn kunit(&mut self, kind: Kind) {
         let context = self.context;
         let started = Instant::now();
-        if let Some(console) = self.programs(kind, &KUNIT, &["kunit.enable=1".into()], false) {
-            let results = ktap::results(context, &console).map(|mut results| {
+        let arguments = ["kunit.enable=1".into()];
+        if let Some(said) = self.programs(kind, &KUNIT, &arguments, false, None) {
+            let results = ktap::results(context, &said.console).map(|mut results| {
                 if !results
                     .iter()
                     .any(|result| result.name.starts_with(OUR_SUITES))
@@ -383,14 +390,7 @@ fn round_trip(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
 fn tree_scripts(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     let mut script = Command::new(context.top.join("harness/tests/tree.sh"));
     let log = step.command(&mut script, "tree-scripts")?;
-    ktap::results(context, &plan_first(&fs::read_to_string(log)?))
-}
-
-/// TAP allows the plan at the end, the kernel's parser wants a version line and the plan first.
-fn plan_first(tap: &str) -> String {
-    let (plan, rest): (Vec<_>, Vec<_>) = tap.lines().partition(|line| line.starts_with("1.."));
-    let lines = [vec!["TAP version 13"], plan, rest].concat();
-    lines.join("\n")
+    ktap::results(context, &ktap::plan_first(&fs::read_to_string(log)?))
 }
 
 /// What the 64-bit images read with every counter, those included that no guest here has.
@@ -488,12 +488,6 @@ fn cargo_results(text: &str) -> Vec<Outcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_plan_comes_first() {
-        let text = plan_first("ok 1 - a\nok 2 - b\n1..2\n");
-        assert_eq!(text, "TAP version 13\n1..2\nok 1 - a\nok 2 - b");
-    }
 
     #[test]
     fn every_unit_test_is_a_result() {

@@ -1,0 +1,13 @@
+/tmp/wt-merge/harness/target/debug/deps/indicatif-79e4432ec8a334b4.d: /root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/lib.rs /root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/draw_target.rs /root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/format.rs /root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/iter.rs /root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/multi.rs /root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/progress_bar.rs /root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/state.rs /root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/style.rs /root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/term_like.rs
+
+/tmp/wt-merge/harness/target/debug/deps/libindicatif-79e4432ec8a334b4.rmeta: /root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/lib.rs /root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/draw_target.rs /root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/format.rs /root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/iter.rs /root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/multi.rs /root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/progress_bar.rs /root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/state.rs /root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/style.rs /root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/term_like.rs
+
+/root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/lib.rs:
+/root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/draw_target.rs:
+/root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/format.rs:
+/root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/iter.rs:
+/root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/multi.rs:
+/root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/progress_bar.rs:
+/root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/state.rs:
+/root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/style.rs:
+/root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/indicatif-0.18.6/src/term_like.rs:
