@@ -8,11 +8,15 @@
 #   KIND=                     sanitize: kasan or kcsan alone
 #   FUZZ=                     options of fuzz: --seed, --operations, --replay
 #   RACE= AGE=                options of race: --rounds; of age: --cycles, --hours, --starts
+#   SIGNOFF= TO= CC= PREFIX=  series: who submits it, addresses, what the subjects begin with
+#   SPARSE=                   check: a sparse of your own
+#   ONTO=                     series: a kernel package to try it on, such as linux-source-7.2
 #   FORCE=1                   tree: drop your work in out/linux;
 #                             refresh: overwrite changes made to the patches meanwhile
 
 .DEFAULT_GOAL := help
-.PHONY: help setup base tree refresh build build-stock run shell test fuzz fuzz-offsets race age sanitize faults coverage clients bench bench-vdso clean distclean
+.PHONY: help setup base tree refresh build build-stock run shell test fuzz fuzz-offsets race age \
+	sanitize faults coverage clients bench bench-vdso series check ide clean distclean
 
 # The kernel's own make, which the harness runs, is not a part of this one.
 unexport MAKEFLAGS MFLAGS MAKELEVEL
@@ -82,8 +86,28 @@ bench: tree ## count what each operation costs on the stock and on the Rust kern
 bench-vdso: tree ## time clock reads of both kernels' vDSO natively, on this machine
 	@$(harness) bench-vdso
 
-clean: ## remove builds and results, keep the tools and the tree
-	@rm -rf out/build out/cargo out/guest out/results
+series: tree ## write the commits as mails into out/series, and try git am on them
+	@$(harness) cover-letter >out/cover-letter
+	@sh harness/series.sh out/cover-letter
 
-distclean: ## remove everything that was made here: all of out/
+check: tree ## check the series: style, documentation, maintainers, clippy, sparse, spelling
+	@$(harness) check
+
+ide: tree ## have rust-analyzer find its way in out/linux
+	@$(harness) ide
+
+clean: ## remove builds and results, keep the tools and the tree
+	@rm -rf out/build out/cargo out/guest out/results out/series
+
+distseries: tree ## write the commits as mails into out/series, and try git am on them
+	@$(harness) cover-letter >out/cover-letter
+	@sh harness/series.sh out/cover-letter
+
+check: tree ## check the series: style, documentation, maintainers, clippy, sparse, spelling
+	@$(harness) check
+
+ide: tree ## have rust-analyzer find its way in out/linux
+	@$(harness) ide
+
+clean: ## remove everything that was made here: all of out/
 	@rm -rf out

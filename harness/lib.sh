@@ -111,6 +111,20 @@ state() {
 	cat "$STATE/$1" 2>/dev/null || :
 }
 
+# prepared: see that 'make tree' made out/linux.
+prepared() {
+	if [ ! -e "$STATE/stamp" ] || [ -e "$STATE/moving" ]; then
+		die "out/linux is not prepared: run 'make tree' first"
+	fi
+}
+
+# settled: see that all of out/linux is committed, on its branch.
+settled() {
+	[ "$(kgit symbolic-ref -q HEAD)" = refs/heads/series ] ||
+		die "out/linux is not on its branch 'series' (a rebase under way?): finish that there first"
+	[ -z "$(kgit status --porcelain)" ] || die "out/linux has uncommitted changes: commit them there first"
+}
+
 # overlay_files DIR BASE: the files in DIR that lie in a directory which Linux has too.
 overlay_files() {
 	kgit ls-tree -d --name-only "$2" >"$tmp/dirs"

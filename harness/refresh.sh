@@ -90,9 +90,7 @@ check() {
 }
 
 refresh() {
-	[ "$(kgit symbolic-ref -q HEAD)" = refs/heads/series ] ||
-		die "out/linux is not on its branch 'series' (a rebase under way?): finish that there first"
-	[ -z "$(kgit status --porcelain)" ] || die "out/linux has uncommitted changes: commit them there first"
+	settled
 	stamp=$(series_stamp "$base" "$(state base)")
 	if [ -z "${FORCE:-}" ] && [ ! -e "$STATE/refreshing" ] && [ "$stamp" != "$(state stamp)" ]; then
 		die "patches/ or new files changed since out/linux was prepared: 'make refresh FORCE=1' overwrites these changes"
@@ -129,9 +127,7 @@ refresh() {
 
 lock "$TOP/out/.lock"
 scratch "$TOP/out"
-if [ ! -e "$STATE/stamp" ] || [ -e "$STATE/moving" ]; then
-	die "out/linux is not prepared: run 'make tree' first"
-fi
+prepared
 [ -f "$TOP/patches/series" ] || die "patches/series is missing"
 base=$(kgit rev-parse refs/tags/base)
 case ${1:-} in

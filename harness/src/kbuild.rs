@@ -70,6 +70,8 @@ pub enum Kind {
     StockClients,
     /// Ours, with the same.
     RustClients,
+    /// Ours as clippy compiles it, with the examples of the documentation as tests.
+    RustLint,
 }
 
 impl Kind {
@@ -89,6 +91,7 @@ impl Kind {
             Self::StockKcsan => "stock-kcsan",
             Self::StockClients => "stock-clients",
             Self::RustClients => "rust-clients",
+            Self::RustLint => "rust-lint",
         }
     }
 
@@ -127,6 +130,7 @@ impl Kind {
             Self::StockKcsan => &["base", "stock", "stock-vdso", "sanitize", "kcsan"],
             Self::StockClients => &["base", "stock", "stock-vdso", "clients"],
             Self::RustClients => &["base", "rust", "offset-page", "clients"],
+            Self::RustLint => &["base", "rust", "offset-page", "doctests"],
         }
     }
 
@@ -142,7 +146,8 @@ impl Kind {
             | Self::RustKasan
             | Self::RustCoverage
             | Self::RustKcsan
-            | Self::RustClients => Self::Rust,
+            | Self::RustClients
+            | Self::RustLint => Self::Rust,
             tested => tested,
         }
     }
@@ -167,6 +172,7 @@ impl Kind {
                 "RUSTFLAGS_kernel.o=-Cinstrument-coverage -Zno-profiler-runtime",
                 "RUSTFLAGS_namespace_rs.o=-Cinstrument-coverage -Zno-profiler-runtime",
             ],
+            Self::RustLint => &["CLIPPY=1"],
             _ => &[],
         }
     }
@@ -182,7 +188,8 @@ impl Kind {
             | Self::RustCoverage
             | Self::RustKasan
             | Self::RustKcsan
-            | Self::RustClients => Some(Self::Rust),
+            | Self::RustClients
+            | Self::RustLint => Some(Self::Rust),
             Self::RustBenchCalls => Some(Self::RustBench),
             Self::StockBench | Self::StockKasan | Self::StockKcsan | Self::StockClients => {
                 Some(Self::Stock)
@@ -249,9 +256,7 @@ fn build_targets(context: &Context, steps: &mut Steps, kind: Kind, targets: &[&s
         if !context.build_dir(kind).join("vmlinux").exists() {
             step.expect(COLD_BUILD_LINES);
         }
-        let mut make = kernel_make(context, kind)?;
-        make.args(kind.variables()).args(targets);
-        step.command(&mut make, &format!("build-{name}"))
+        step.command(make(context, kind)?.args(targets), &format!("build-{name}"))
     })?;
     Ok(())
 }
@@ -279,7 +284,8 @@ fn copy_sibling(context: &Context, step: &Step, kind: Kind) -> Result<()> {
     fs::rename(&partial, &dir).with_context(|| format!("cannot create {}", dir.display()))
 }
 
-/// Merges the fragments into `.config`, unless it was made from the same ones already.
+/// Merges the fragments into `.config`, unless it was made from the same ones already and still has
+/// what they ask for.
 fn configure(context: &Context, step: &Step, kind: Kind) -> Result<()> {
     let dir = context.build_dir(kind);
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
@@ -294,7 +300,10 @@ fn configure(context: &Context, step: &Step, kind: Kind) -> Result<()> {
     }
     let config = dir.join(".config");
     let merged = context.out.join(format!("build/{}.config", kind.name()));
-    if !config.exists() || fs::read_to_string(&merged).ok().as_ref() != Some(&fragments) {
+    let current = fs::read_to_string(&config).unwrap_or_default();
+    if fs::read_to_string(&merged).ok().as_ref() != Some(&fragments)
+        || !not_taken(&fragments, &current).is_empty()
+    {
         let log = |what| format!("{what}-{}", kind.name());
         let make = || kernel_make(context, kind);
         step.command(make()?.arg("tinyconfig"), &log("tinyconfig"))?;
@@ -394,6 +403,13 @@ pub fn selftests(context: &Context, step: &Step) -> Result<()> {
     make.arg(format!("TARGETS={SELFTEST_TARGETS}")).arg("X32=1");
     step.command(make.args(["FORCE_TARGETS=1", "install"]), "selftests")?;
     Ok(())
+}
+
+/// `make` in the directory of a kernel that has been configured.
+pub fn make(context: &Context, kind: Kind) -> Result<Command> {
+    let mut make = kernel_make(context, kind)?;
+    make.args(kind.variables());
+    Ok(make)
 }
 
 /// `make` for a kernel, with the toolchain on its command line.

@@ -5,10 +5,13 @@
 mod age;
 mod bench;
 mod bench_vdso;
+mod check;
 mod clients;
+mod cover;
 mod coverage;
 mod fuzz;
 mod guest;
+mod ide;
 mod initramfs;
 mod kbuild;
 mod ktap;
@@ -17,6 +20,7 @@ mod programs;
 mod race;
 mod report;
 mod sanitize;
+mod series;
 mod session;
 mod statistics;
 mod steps;
@@ -79,6 +83,12 @@ enum Subcommands {
         #[arg(long, hide = true)]
         no_build: bool,
     },
+    /// Check the commits of the series as what will be sent.
+    Check,
+    /// Print the text of the series' cover letter.
+    CoverLetter,
+    /// Have rust-analyzer find its way in the prepared tree.
+    Ide,
     /// Time clock reads of both kernels' vDSO on this machine.
     BenchVdso(bench_vdso::Options),
 }
@@ -150,6 +160,12 @@ fn run(command: Subcommands) -> Result<bool> {
         Subcommands::Coverage(options) => coverage::coverage(&context, &options),
         Subcommands::FuzzOffsets { seconds } => fuzz::fuzz_offsets(&context, seconds),
         Subcommands::Clients { no_build } => clients::clients(&context, !no_build),
+        Subcommands::Check => check::check(&context),
+        Subcommands::CoverLetter => {
+            print!("{}", cover::letter(&context)?);
+            Ok(true)
+        }
+        Subcommands::Ide => ide::ide(&context),
         Subcommands::BenchVdso(options) => bench_vdso::bench(&context, &options),
     }
 }

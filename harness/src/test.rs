@@ -12,6 +12,7 @@ use crate::{
     programs::{List, KUNIT, NO_COUNTER, OTHER_VDSO, RACE, SELFTESTS},
     race,
     report::{Check, Column, Outcome, Report, Status},
+    series::Series,
     steps::{Step, Steps},
     Context,
 };
@@ -203,7 +204,7 @@ impl<'a> Session<'a> {
     }
 
     /// Takes a check into the report and shows at once what failed.
-    fn add(&mut self, check: Check) {
+    pub fn add(&mut self, check: Check) {
         for result in check.results.iter().filter(|r| r.status == Status::Failed) {
             eprintln!("  FAILED {}", check.tell(result));
         }
@@ -211,7 +212,7 @@ impl<'a> Session<'a> {
     }
 
     /// Adds what `work` found; an error of its own is a failure.
-    fn record(
+    pub fn record(
         &mut self,
         name: &str,
         column: Column,
@@ -417,34 +418,13 @@ const OUR_CRATES: [&str; 6] = [
 
 /// What the series has in Rust, in the kernel's style, and these crates.
 fn formatting(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
-    let git = |arguments: &[&str]| -> Result<String> {
-        let output = Command::new("git")
-            .arg("-C")
-            .arg(&context.tree)
-            .args(arguments)
-            .output()?;
-        if !output.status.success() {
-            bail!("git: {}", String::from_utf8_lossy(&output.stderr).trim());
-        }
-        Ok(String::from_utf8(output.stdout)?)
-    };
-    let base = git(&["rev-list", "--max-parents=0", "HEAD"])?;
-    let changed = [
-        "diff",
-        "--name-only",
-        "--diff-filter=d",
-        base.trim(),
-        "HEAD",
-        "--",
-        "*.rs",
-    ];
-    let files = git(&changed)?;
+    let series = Series::read(context)?;
     let rustfmt = context.toolchain.need("RUSTFMT")?;
     let mut kernel = Command::new(rustfmt);
     kernel
         .current_dir(&context.tree)
         .arg("--check")
-        .args(files.lines());
+        .args(series.ending(&[".rs"]));
     step.command(&mut kernel, "rustfmt-kernel")?;
     let mut harness = Command::new(rustfmt);
     harness.args(["--check", "--edition", "2021"]);

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Tests base.sh, tree.sh and refresh.sh on a made-up Linux of five files, in TAP. Touches
+# Tests base.sh, tree.sh, refresh.sh and series.sh on a made-up Linux of six files, in TAP. Touches
 # nothing outside a scratch directory and needs no network: apt is played by a script.
 
 set -eu
@@ -51,6 +51,7 @@ refuses() {
 	result "$status" "refuses $name"
 }
 
+series() { (cd "$co" && sh harness/series.sh "$work/cover"); }
 tree() { (cd "$co" && sh harness/tree.sh); }
 refresh() { (cd "$co" && sh harness/refresh.sh "$@"); }
 base() { (cd "$co" && sh harness/base.sh); }
@@ -66,7 +67,11 @@ restore() {
 
 # A Linux, as a tarball.
 linux=$work/linux-7.3.4
-mkdir -p "$linux/kernel/time" "$linux/tools"
+mkdir -p "$linux/kernel/time" "$linux/tools" "$linux/scripts"
+cat >"$linux/scripts/get_maintainer.pl" <<-'END'
+	print "Jürgen <j\@example.invalid>\n";
+	print "list\@example.invalid\n" if !grep /--no-l/, @ARGV;
+END
 printf '%s\n' '# SPDX-License-Identifier: GPL-2.0' 'VERSION = 7' 'PATCHLEVEL = 3' 'SUBLEVEL = 4' \
 	'EXTRAVERSION =' 'NAME = Test' >"$linux/Makefile"
 seq 1 40 >"$linux/kernel/time/time.c"
@@ -74,6 +79,9 @@ seq 1 9 >"$linux/kernel/time/Makefile"
 echo '*.o' >"$linux/.gitignore"
 echo 'tracked, though ignored' >"$linux/tools/data.o"
 mkdir "$work/cache"
+# One of the files is Debian's.
+find "$linux" -type f -exec touch -d '2026-01-01' {} +
+touch -d '2026-01-02' "$linux/tools/data.o"
 package='linux-source-7.3_7.3.4-1~bpo13+1'
 cached=$work/cache/$package.tar.xz
 tar -C "$work" -cJf "$cached" linux-7.3.4
@@ -303,6 +311,28 @@ printf '%s\n' '7.3.9-1' '7.3.4-1~bpo13+1' >"$work/offer"
 echo damaged >"$cached"
 passes "a damaged file in the cache is fetched again" sh -c "sh '$co/harness/base.sh' | grep '$package.tar.xz: wrong sha256'"
 passes "and good then" base
+printf 'A cover\n\nIts text.\n' >"$work/cover"
+passes "the series as mails" series
+mail=$co/out/series/0001-time-add-one.patch
+passes "with a cover letter" grep -qx 'Its text.' "$co/out/series/0000-cover-letter.patch"
+passes "to the maintainers" grep -qx 'To: =?UTF-8?Q?J=C3=BCrgen?= <j@example.invalid>' "$mail"
+passes "with a copy to the lists" grep -qx 'Cc: list@example.invalid' "$mail"
+passes "or to whom TO= and CC= name" \
+	sh -c "TO=to@example.invalid CC=cc@example.invalid sh '$co/harness/series.sh' '$work/cover' && grep -qx 'Cc: cc@example.invalid' '$mail'"
+passes "nobody signs off" sh -c "! grep -q Signed-off-by '$mail'"
+passes "the submitter signs off" env SIGNOFF='A B <a@example.org>' sh "$co/harness/series.sh" "$work/cover"
+passes "and is the author" [ "$(grep -c -e '^From: A B <a@example.org>' -e '^Signed-off-by: A B <a@example.org>' "$mail")" = 2 ]
+refuses "a sign-off without an address" 'SIGNOFF=A B: give' env SIGNOFF='A B' sh "$co/harness/series.sh" "$work/cover"
+refuses "two lines of it" 'SIGNOFF=A <a@b.c><X: give' env SIGNOFF="A <a@b.c>
+X" sh "$co/harness/series.sh" "$work/cover"
+echo edited >"$co/out/linux/tools/data.o"
+refuses "to send what isn't committed" 'uncommitted changes' series
+linux commit -qam 'tools: edit'
+refuses "to edit what Debian patches" 'edits what Debian patches.*: tools/data.o' series
+linux reset -q --hard "$prepared"
+linux commit -q --allow-empty -m 'fixup! time: add one'
+refuses "to send a fixup" 'fixup! time: add one.*autosquash' series
+linux reset -q --hard "$prepared"
 rm "$cached"
 base >"$work/first" 2>&1 &
 other=$!
@@ -322,7 +352,8 @@ passes "nothing is left over in the cache" [ "$(ls "$work/cache")" = "linux-sour
 lock" ]
 passes "nor in the checkout" [ "$(ls "$co/out")" = "linux
 linux-stock
-log" ]
+log
+series" ]
 
 echo "1..$count"
 [ "$failed" -eq 0 ]

@@ -1,6 +1,6 @@
-/tmp/wt-merge/harness/target/debug/deps/timens_harness-592605971aa8c468.d: src/main.rs src/age.rs src/bench.rs src/bench/output.rs src/bench/report.rs src/bench/rows.rs src/bench/size.rs src/bench/stores.rs src/bench_vdso.rs src/bench_vdso/data.rs src/bench_vdso/image.rs src/bench_vdso/mapping.rs src/bench_vdso/plot.rs src/bench_vdso/report.rs src/clients.rs src/coverage.rs src/fuzz.rs src/fuzz/offsets.rs src/fuzz/shrink.rs src/guest.rs src/initramfs.rs src/kbuild.rs src/ktap.rs src/plot.rs src/programs.rs src/race.rs src/report.rs src/sanitize.rs src/session.rs src/statistics.rs src/steps.rs src/test.rs src/toolchain.rs src/../coverage.reasons src/ktap.py Cargo.toml
+/tmp/wt-merge/harness/target/debug/deps/timens_harness-592605971aa8c468.d: src/main.rs src/age.rs src/bench.rs src/bench/output.rs src/bench/report.rs src/bench/rows.rs src/bench/size.rs src/bench/stores.rs src/bench_vdso.rs src/bench_vdso/data.rs src/bench_vdso/image.rs src/bench_vdso/mapping.rs src/bench_vdso/plot.rs src/bench_vdso/report.rs src/check.rs src/clients.rs src/cover.rs src/coverage.rs src/fuzz.rs src/fuzz/offsets.rs src/fuzz/shrink.rs src/guest.rs src/ide.rs src/initramfs.rs src/kbuild.rs src/ktap.rs src/plot.rs src/programs.rs src/race.rs src/report.rs src/sanitize.rs src/series.rs src/session.rs src/statistics.rs src/steps.rs src/test.rs src/toolchain.rs src/../coverage.reasons src/ktap.py Cargo.toml
 
-/tmp/wt-merge/harness/target/debug/deps/libtimens_harness-592605971aa8c468.rmeta: src/main.rs src/age.rs src/bench.rs src/bench/output.rs src/bench/report.rs src/bench/rows.rs src/bench/size.rs src/bench/stores.rs src/bench_vdso.rs src/bench_vdso/data.rs src/bench_vdso/image.rs src/bench_vdso/mapping.rs src/bench_vdso/plot.rs src/bench_vdso/report.rs src/clients.rs src/coverage.rs src/fuzz.rs src/fuzz/offsets.rs src/fuzz/shrink.rs src/guest.rs src/initramfs.rs src/kbuild.rs src/ktap.rs src/plot.rs src/programs.rs src/race.rs src/report.rs src/sanitize.rs src/session.rs src/statistics.rs src/steps.rs src/test.rs src/toolchain.rs src/../coverage.reasons src/ktap.py Cargo.toml
+/tmp/wt-merge/harness/target/debug/deps/libtimens_harness-592605971aa8c468.rmeta: src/main.rs src/age.rs src/bench.rs src/bench/output.rs src/bench/report.rs src/bench/rows.rs src/bench/size.rs src/bench/stores.rs src/bench_vdso.rs src/bench_vdso/data.rs src/bench_vdso/image.rs src/bench_vdso/mapping.rs src/bench_vdso/plot.rs src/bench_vdso/report.rs src/check.rs src/clients.rs src/cover.rs src/coverage.rs src/fuzz.rs src/fuzz/offsets.rs src/fuzz/shrink.rs src/guest.rs src/ide.rs src/initramfs.rs src/kbuild.rs src/ktap.rs src/plot.rs src/programs.rs src/race.rs src/report.rs src/sanitize.rs src/series.rs src/session.rs src/statistics.rs src/steps.rs src/test.rs src/toolchain.rs src/../coverage.reasons src/ktap.py Cargo.toml
 
 src/main.rs:
 src/age.rs:
@@ -16,12 +16,15 @@ src/bench_vdso/image.rs:
 src/bench_vdso/mapping.rs:
 src/bench_vdso/plot.rs:
 src/bench_vdso/report.rs:
+src/check.rs:
 src/clients.rs:
+src/cover.rs:
 src/coverage.rs:
 src/fuzz.rs:
 src/fuzz/offsets.rs:
 src/fuzz/shrink.rs:
 src/guest.rs:
+src/ide.rs:
 src/initramfs.rs:
 src/kbuild.rs:
 src/ktap.rs:
@@ -30,6 +33,7 @@ src/programs.rs:
 src/race.rs:
 src/report.rs:
 src/sanitize.rs:
+src/series.rs:
 src/session.rs:
 src/statistics.rs:
 src/steps.rs:

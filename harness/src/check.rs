@@ -1,0 +1,628 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `check`: what the kernel's own tools say of the series, before it is sent.
+
+use crate::{
+    kbuild::{self, Kind},
+    ktap,
+    programs::KUNIT,
+    report::{Check, Column, Outcome, Status},
+    series::{git, Series},
+    steps::Step,
+    test::{failed, passed, Session},
+    toolchain::find,
+    Context,
+};
+use anyhow::{bail, Context as _, Result};
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    ops::Range,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
+
+/// The kernel that clippy builds, in which the examples of the documentation run.
+const KIND: Kind = Kind::RustLint;
+
+/// Six checks of the files, the build and five checks with it, the archive and the guest.
+const STEPS: usize = 6 + kbuild::BUILD_STEPS + 5 + 2;
+
+/// What checkpatch says that does not count: the type, a text in the place or the line, and why.
+const EXCUSED: [(&str, &str, &str); 6] = [
+    (
+        "UNKNOWN_COMMIT_ID",
+        "",
+        "the prepared tree has none of Linux's commits",
+    ),
+    (
+        "FILE_PATH_CHANGES",
+        "",
+        "the check of MAINTAINERS looks at each file",
+    ),
+    (
+        "EXPORT_SYMBOL",
+        "do_timens_ktime_to_host",
+        "the function is in Rust, which can't export it",
+    ),
+    (
+        "SPACING",
+        "FIXTURE_",
+        "the macro makes a type, and `*` a pointer",
+    ),
+    (
+        "VOLATILE",
+        "selftests/timens/",
+        "a read whose value nobody wants",
+    ),
+    (
+        "ARCH_DEFINES",
+        "selftests/timens/",
+        "the program is for one architecture",
+    ),
+];
+
+/// The vDSO's readers have no object of their own.
+const READERS: (&str, &str) = (
+    "lib/vdso/gettimeofday.c",
+    "arch/x86/entry/vdso/vdso64/vclock_gettime.o",
+);
+
+/// Runs every check and prints the table.
+pub fn check(context: &Context) -> Result<bool> {
+    let series = &Series::read(context)?;
+    let mut session = Session::new(context, STEPS)?;
+    let host = Column::Host;
+    session.check("checkpatch --strict", host, |step| {
+        checkpatch(context, step, series)
+    });
+    session.check("spelling", host, |step| spelling(context, step, series));
+    session.check("MAINTAINERS: patterns", host, |step| {
+        patterns(context, step, series)
+    });
+    session.check("MAINTAINERS: every file", host, |_| {
+        maintainers(context, series)
+    });
+    session.check("srctree links", host, |_| srctree_links(context, series));
+    session.check("kernel-doc", host, |_| kernel_doc(context, series));
+
+    session.record("CLIPPY=1", host, |steps| {
+        // What is not compiled again does not warn again.
+        for object in ["rust/kernel.o", "kernel/time/namespace_rs.o"] {
+            let object = context.build_dir(KIND).join(object);
+            if object.exists() {
+                fs::remove_file(&object)
+                    .with_context(|| format!("cannot remove {}", object.display()))?;
+            }
+        }
+        kbuild::build(context, steps, KIND)?;
+        let log = context.out.join(format!("log/build-{}.log", KIND.name()));
+        Ok(warnings(&fs::read_to_string(log)?, series))
+    });
+    session.check("rustfmtcheck", host, |step| {
+        step.command(
+            kbuild::make(context, KIND)?.arg("rustfmtcheck"),
+            "rustfmtcheck",
+        )?;
+        Ok(passed())
+    });
+    session.check("Sphinx", host, |step| sphinx(context, step, series));
+    session.check("rustdoc", host, |step| {
+        let log = step.command(kbuild::make(context, KIND)?.arg("rustdoc"), "rustdoc")?;
+        Ok(warnings(&fs::read_to_string(log)?, series))
+    });
+    session.check("rustdoc: namespace_rs", host, |step| {
+        crate_docs(context, step, series)
+    });
+    session.check("sparse", host, |step| sparse(context, step, series));
+    session.pack(KIND);
+    doctests(context, &mut session, series);
+    session.finish("check")
+}
+
+/// One of the kernel's scripts, run in the prepared tree. Its Python is the distribution's: that
+/// has the modules.
+fn script(context: &Context, interpreter: &str, path: &str) -> Command {
+    let search = env::var("PATH").unwrap_or_default();
+    let mut command = Command::new(interpreter);
+    command
+        .current_dir(&context.tree)
+        .env("PATH", format!("/usr/bin:{search}"))
+        .arg(path);
+    command
+}
+
+/// The output of a script that says what is wrong and may end with any status.
+fn output(command: &mut Command) -> Result<String> {
+    let output = command
+        .output()
+        .with_context(|| format!("cannot run {}", command.get_program().to_string_lossy()))?;
+    Ok(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+fn skipped(reason: String) -> Vec<Outcome> {
+    vec![Outcome::new("", Status::Skipped, reason)]
+}
+
+/// Each of the reasons as a failure, or a pass if there is none.
+fn unless(reasons: impl IntoIterator<Item = String>) -> Vec<Outcome> {
+    let failures: Vec<_> = reasons.into_iter().flat_map(failed).collect();
+    match failures {
+        none if none.is_empty() => passed(),
+        failures => failures,
+    }
+}
+
+/// Why a check can't run if a program is missing, and how to get it.
+fn missing(program: &str, package: &str) -> Option<Vec<Outcome>> {
+    find(program).is_err().then(|| {
+        skipped(format!(
+            "{program} is not installed: apt-get install {package}"
+        ))
+    })
+}
+
+/// The series as mails in a directory of their own.
+fn mails(context: &Context, series: &Series) -> Result<Vec<PathBuf>> {
+    let dir = context.out.join("check");
+    if dir.exists() {
+        fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    }
+    let to = dir.display().to_string();
+    let range = format!("{}..HEAD", series.base);
+    let written = git(
+        context,
+        &[
+            "format-patch",
+            "--no-signature",
+            "--no-renames",
+            "-o",
+            &to,
+            &range,
+        ],
+    )?;
+    Ok(written.lines().map(PathBuf::from).collect())
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// One thing that checkpatch says.
+#[derive(Debug, PartialEq)]
+struct Remark<'a> {
+    kind: &'a str,
+    text: &'a str,
+    place: &'a str,
+    line: &'a str,
+}
+
+fn remarks(output: &str) -> Vec<Remark<'_>> {
+    let mut remarks = vec![];
+    let mut lines = output.lines().peekable();
+    while let Some(line) = lines.next() {
+        let mut words = line.splitn(3, ':');
+        let (Some("ERROR" | "WARNING" | "CHECK"), Some(kind), Some(text)) =
+            (words.next(), words.next(), words.next())
+        else {
+            continue;
+        };
+        let place = lines
+            .next_if(|line| line.starts_with('#'))
+            .unwrap_or_default();
+        let line = lines
+            .next_if(|line| line.starts_with('+'))
+            .unwrap_or_default();
+        remarks.push(Remark {
+            kind,
+            text: text.trim(),
+            place: place.split_once("FILE: ").map_or("", |(_, place)| place),
+            line,
+        });
+    }
+    remarks
+}
+
+fn excuse(remark: &Remark) -> Option<&'static str> {
+    let (_, _, why) = EXCUSED.into_iter().find(|(kind, text, _)| {
+        remark.kind == *kind && (remark.line.contains(text) || remark.place.contains(text))
+    })?;
+    Some(why)
+}
+
+/// What checkpatch says of each patch. Whoever submits it adds the sign-off.
+fn checkpatch(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome>> {
+    let mut outcomes = vec![];
+    let mails = mails(context, series)?;
+    step.expect(mails.len() as u64);
+    for (number, mail) in mails.iter().enumerate() {
+        step.progress(number as u64, &name_of(mail));
+        let mut checkpatch = script(context, "perl", "scripts/checkpatch.pl");
+        checkpatch
+            .args([
+                "--strict",
+                "--no-signoff",
+                "--codespell",
+                "--show-types",
+                "--no-summary",
+            ])
+            .arg(mail);
+        let output = output(&mut checkpatch)?;
+        let name = name_of(mail);
+        let before = outcomes.len();
+        let mut excuses = BTreeSet::new();
+        for remark in remarks(&output) {
+            if let Some(why) = excuse(&remark) {
+                excuses.insert(format!("{}: {why}", remark.kind));
+                continue;
+            }
+            let Remark {
+                kind, text, place, ..
+            } = remark;
+            outcomes.push(Outcome::new(
+                &name,
+                Status::Failed,
+                format!("{place} {kind}: {text}"),
+            ));
+        }
+        if output.contains("Traceback") {
+            let reason = "spdxcheck.py lacks its modules: apt-get install python3-ply python3-git";
+            outcomes.push(Outcome::new(&name, Status::Skipped, reason));
+        }
+        if outcomes.len() == before {
+            outcomes.push(Outcome::new(&name, Status::Passed, ""));
+        }
+        outcomes.extend(
+            excuses
+                .into_iter()
+                .map(|excuse| Outcome::new(&name, Status::Skipped, excuse)),
+        );
+    }
+    Ok(outcomes)
+}
+
+/// Misspelt words in the patches and their messages.
+fn spelling(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome>> {
+    if let Some(skipped) = missing("codespell", "codespell") {
+        return Ok(skipped);
+    }
+    step.progress(0, "codespell");
+    let mut codespell = Command::new("codespell");
+    codespell.args(["--ignore-words-list", "crate"]);
+    codespell.args(mails(context, series)?);
+    Ok(unless(output(&mut codespell)?.lines().map(str::to_owned)))
+}
+
+/// No pattern in MAINTAINERS that the series brings is without a file.
+fn patterns(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome>> {
+    step.progress(0, "get_maintainer.pl");
+    let mut test = script(context, "perl", "scripts/get_maintainer.pl");
+    let complaints = output(test.arg("--self-test=patterns"))?;
+    of_added_lines(context, series, &complaints)
+}
+
+/// Each new file of the series belongs to somebody in particular.
+fn maintainers(context: &Context, series: &Series) -> Result<Vec<Outcome>> {
+    let mut outcomes = vec![];
+    for file in &series.files {
+        let mut ask = script(context, "perl", "scripts/get_maintainer.pl");
+        ask.args([
+            "--no-git",
+            "--no-git-fallback",
+            "--no-rolestats",
+            "--no-keywords",
+        ]);
+        let entries = output(ask.args(["--no-email", "--subsystem", "-f", file]))?;
+        // Lists come with the entries.
+        let somebodys = entries
+            .lines()
+            .any(|entry| !entry.contains('@') && entry != "THE REST");
+        let (status, reason) = match (somebodys, series.added.contains(file)) {
+            (true, _) => (Status::Passed, ""),
+            (false, true) => (Status::Failed, "no entry of MAINTAINERS has it"),
+            (false, false) => (Status::Skipped, "no entry has it in Linux either"),
+        };
+        outcomes.push(Outcome::new(file, status, reason));
+    }
+    Ok(outcomes)
+}
+
+/// The files that comments and documentation link to exist.
+fn srctree_links(context: &Context, series: &Series) -> Result<Vec<Outcome>> {
+    let mut broken = vec![];
+    for file in series.ending(&[".rs"]) {
+        let text = fs::read_to_string(context.tree.join(file))?;
+        for link in text.split("(srctree/").skip(1) {
+            let (path, _) = link.split_once(')').unwrap_or((link, ""));
+            if !context.tree.join(path).exists() {
+                broken.push(format!("{file} links to {path}, which does not exist"));
+            }
+        }
+    }
+    Ok(unless(broken))
+}
+
+/// The kernel-doc comments of the C files.
+fn kernel_doc(context: &Context, series: &Series) -> Result<Vec<Outcome>> {
+    let mut check = script(context, "python3", "scripts/kernel-doc");
+    check.args(["-none", "-Wall"]).args(c_files(series));
+    of_added_lines(context, series, &output(&mut check)?)
+}
+
+/// The C files of the kernel itself.
+fn c_files(series: &Series) -> impl Iterator<Item = &str> {
+    let files = series.ending(&[".c", ".h"]);
+    files.filter(|file| !file.starts_with("tools/"))
+}
+
+/// Of complaints that name a file and a line, those about lines that the series adds.
+fn of_added_lines(context: &Context, series: &Series, complaints: &str) -> Result<Vec<Outcome>> {
+    let mut ours = vec![];
+    for file in &series.files {
+        let diff = [
+            "diff",
+            "-U0",
+            "--no-renames",
+            &series.base,
+            "HEAD",
+            "--",
+            file,
+        ];
+        let added = added_lines(&git(context, &diff)?);
+        for complaint in complaints.lines() {
+            let place = complaint.split_once(&format!("{file}:"));
+            let digits = |rest: &str| {
+                rest.split(|c: char| !c.is_ascii_digit())
+                    .next()?
+                    .parse()
+                    .ok()
+            };
+            let line: Option<usize> = place.and_then(|(_, rest)| digits(rest));
+            if line.is_some_and(|line| added.iter().any(|lines| lines.contains(&line))) {
+                ours.push(complaint.to_owned());
+            }
+        }
+    }
+    Ok(unless(ours))
+}
+
+/// The pages that the series adds or edits, as HTML, without a warning.
+fn sphinx(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome>> {
+    let pages: Vec<_> = series.ending(&[".rst"]).collect();
+    if pages.is_empty() {
+        return Ok(skipped("the series has no .rst file".to_owned()));
+    }
+    if let Some(skipped) = missing("sphinx-build", "python3-sphinx") {
+        return Ok(skipped);
+    }
+    let inside = |page: &&str| {
+        Some(
+            Path::new(page)
+                .strip_prefix("Documentation")
+                .ok()?
+                .parent()?
+                .display()
+                .to_string(),
+        )
+    };
+    let dirs: BTreeSet<_> = pages.iter().filter_map(inside).collect();
+    let dirs: Vec<_> = dirs.into_iter().collect();
+    let mut make = kbuild::make(context, KIND)?;
+    let search = env::var("PATH").unwrap_or_default();
+    make.env("PATH", format!("/usr/bin:{search}"));
+    make.arg(format!("SPHINXDIRS={}", dirs.join(" ")))
+        .arg("htmldocs");
+    let log = fs::read_to_string(step.command(&mut make, "sphinx")?)?;
+    let about = |line: &&str| {
+        (line.contains("WARNING") || line.contains("ERROR"))
+            && pages.iter().any(|page| line.contains(page))
+    };
+    Ok(unless(log.lines().filter(about).map(str::to_owned)))
+}
+
+/// What rustc, clippy or rustdoc warn of in files of the series.
+fn warnings(log: &str, series: &Series) -> Vec<Outcome> {
+    let mut found = vec![];
+    let mut last = "";
+    for line in log.lines() {
+        if ["warning", "error"]
+            .iter()
+            .any(|word| line.starts_with(word))
+        {
+            last = line;
+            // Of rust/Makefile, and without a place.
+            if line.contains("srctree/ link") {
+                found.push(line.to_owned());
+            }
+        } else if let Some(place) = line.trim_start().strip_prefix("--> ") {
+            let path = place.split(':').next().unwrap_or_default();
+            if series
+                .files
+                .iter()
+                .any(|file| path.ends_with(file.as_str()))
+            {
+                found.push(format!("{place} {last}"));
+            }
+        }
+    }
+    unless(found)
+}
+
+/// The documentation of the crate that `make rustdoc` doesn't know, private items included: it has
+/// no others.
+fn crate_docs(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome>> {
+    let dir = context.build_dir(KIND);
+    let built = dir.join("kernel/time/.namespace_rs.o.cmd");
+    let text = fs::read_to_string(&built)
+        .with_context(|| format!("cannot read {}: it was not built", built.display()))?;
+    // VARIABLE=VALUE… COMPILER OPTION… --out-dir …
+    let command = text
+        .split_once(" := ")
+        .and_then(|(_, command)| command.split_once(" --out-dir "))
+        .and_then(|(compile, _)| compile.split_once(" --edition="));
+    let Some((environment, options)) = command else {
+        bail!("{} has no command of the expected form", built.display());
+    };
+    let (environment, _) = environment.rsplit_once(' ').unwrap_or_default();
+    let rustdoc = context.toolchain.need("RUSTDOC")?;
+    let options = options.replace("--remap-path-scope=macro", "");
+    let output = context.out.join("check/rustdoc");
+    let source = context.tree.join("kernel/time/namespace_rs.rs");
+    let mut shell = Command::new("sh");
+    shell.current_dir(dir).env("RUSTC_BOOTSTRAP", "1").arg("-c");
+    shell.arg(format!(
+        "{environment} {rustdoc} --edition={options} --document-private-items \
+         -Arustdoc::private_intra_doc_links --crate-name namespace_rs --output {} {}",
+        output.display(),
+        source.display()
+    ));
+    let log = step.command(&mut shell, "rustdoc-namespace_rs")?;
+    Ok(warnings(&fs::read_to_string(log)?, series))
+}
+
+/// What sparse says of the C files that are in this kernel.
+fn sparse(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome>> {
+    let sparse = env::var("SPARSE").unwrap_or_else(|_| "sparse".to_owned());
+    let valid = output(script(context, "sh", "scripts/checker-valid.sh").arg(&sparse))?;
+    if valid.trim() != "1" {
+        return Ok(skipped(format!(
+            "{sparse} is missing or older than 0.6.5, which knows what this kernel is written in: \
+             give SPARSE="
+        )));
+    }
+    let dir = context.build_dir(KIND);
+    let mut results = vec![];
+    let mut objects = BTreeSet::new();
+    for file in c_files(series).filter(|file| file.ends_with(".c")) {
+        let (readers, object) = READERS;
+        let object = match file == readers {
+            true => object.to_owned(),
+            false => file.replace(".c", ".o"),
+        };
+        match dir.join(&object).exists() {
+            true => drop(objects.insert(object)),
+            false => results.push(Outcome::new(file, Status::Skipped, "is not in this kernel")),
+        }
+    }
+    let mut make = kbuild::make(context, KIND)?;
+    make.arg("C=2")
+        .arg(format!("CHECK={sparse}"))
+        .args(&objects);
+    let log = fs::read_to_string(step.command(&mut make, "sparse")?)?;
+    let about = |line: &&str| {
+        let (path, said) = line.split_once(':').unwrap_or_default();
+        [": warning: ", ": error: "]
+            .iter()
+            .any(|word| said.contains(word))
+            && series
+                .files
+                .iter()
+                .any(|file| path.ends_with(file.as_str()))
+    };
+    results.extend(unless(log.lines().filter(about).map(str::to_owned)));
+    Ok(results)
+}
+
+/// The lines that a diff without context adds, by their numbers in the new file.
+fn added_lines(diff: &str) -> Vec<Range<usize>> {
+    let range = |line: &str| {
+        let (_, new) = line.strip_prefix("@@ ")?.split_once('+')?;
+        let (start, count) = match new.split(' ').next()?.split_once(',') {
+            Some((start, count)) => (start, count.parse().ok()?),
+            None => (new.split(' ').next()?, 1),
+        };
+        let start: usize = start.parse().ok()?;
+        Some(start..start + count)
+    };
+    diff.lines().filter_map(range).collect()
+}
+
+/// The examples in the documentation of the series' modules, run as KUnit tests.
+fn doctests(context: &Context, session: &mut Session<'_>, series: &Series) {
+    let started = Instant::now();
+    let arguments = ["kunit.enable=1", "kunit.filter_glob=rust_doctests_kernel"];
+    let arguments = arguments.map(str::to_owned);
+    let Some(said) = session.programs(KIND, &KUNIT, &arguments, false, None) else {
+        return;
+    };
+    let results =
+        ktap::results(context, &said.console).map(|results| examples(context, series, &results));
+    session.add(Check {
+        name: "doctests in KUnit".to_owned(),
+        column: Column::Ours,
+        seconds: started.elapsed().as_secs_f64(),
+        results: results.unwrap_or_else(|error| failed(format!("{error:#}"))),
+        failed_before: vec![],
+    });
+}
+
+/// Of all doctests those of the files that the series adds; each file with an example has one.
+fn examples(context: &Context, series: &Series, results: &[Outcome]) -> Vec<Outcome> {
+    let mut ours = vec![];
+    for file in series
+        .added
+        .iter()
+        .filter(|file| file.starts_with("rust/kernel/"))
+    {
+        let text = fs::read_to_string(context.tree.join(file)).unwrap_or_default();
+        if !text.contains("/// ```\n") {
+            continue;
+        }
+        // As scripts/rustdoc_test_gen.rs calls them.
+        let name = file.trim_start_matches("rust/").replace(['/', '.'], "_");
+        let of_file = results.iter().filter(|result| result.name.contains(&name));
+        let before = ours.len();
+        ours.extend(of_file.cloned());
+        if ours.len() == before {
+            ours.extend(failed(format!("no example of {file} ran")));
+        }
+    }
+    ours
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_checkpatch_says() {
+        let text = "WARNING:VOLATILE: usually wrong\n#9: FILE: a/b.c:3:\n+\tvolatile x;\n\n\
+                    WARNING:FILE_PATH_CHANGES: added file\n#5: \nnew file mode 100644\n\ntotal: 1\n";
+        let found = remarks(text);
+        assert_eq!(
+            found[0],
+            Remark {
+                kind: "VOLATILE",
+                text: "usually wrong",
+                place: "a/b.c:3:",
+                line: "+\tvolatile x;"
+            }
+        );
+        assert_eq!(found.len(), 2);
+        assert!(excuse(&found[0]).is_none() && excuse(&found[1]).is_some());
+    }
+
+    #[test]
+    fn knows_the_added_lines() {
+        let diff = "@@ -3 +5,2 @@ x\n+a\n+b\n@@ -9,0 +12 @@\n+c\n@@ -20,2 +21,0 @@\n";
+        assert_eq!(added_lines(diff), [5..7, 12..13, 21..21]);
+    }
+
+    #[test]
+    fn tells_our_warnings_from_others() {
+        let series = Series {
+            base: String::new(),
+            files: vec!["rust/kernel/vdso.rs".to_owned()],
+            added: vec![],
+        };
+        let text = "warning: one\n  --> /t/rust/kernel/page.rs:1:2\n   |\n\
+                    warning: two\n  --> /t/rust/kernel/vdso.rs:3:4\n";
+        let found = warnings(text, &series);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].reason, "/t/rust/kernel/vdso.rs:3:4 warning: two");
+    }
+}
