@@ -99,15 +99,5 @@ ide: tree ## have rust-analyzer find its way in out/linux
 clean: ## remove builds and results, keep the tools and the tree
 	@rm -rf out/build out/cargo out/guest out/results out/series
 
-distseries: tree ## write the commits as mails into out/series, and try git am on them
-	@$(harness) cover-letter >out/cover-letter
-	@sh harness/series.sh out/cover-letter
-
-check: tree ## check the series: style, documentation, maintainers, clippy, sparse, spelling
-	@$(harness) check
-
-ide: tree ## have rust-analyzer find its way in out/linux
-	@$(harness) ide
-
-clean: ## remove everything that was made here: all of out/
+distclean: ## remove everything that was made here: all of out/
 	@rm -rf out

@@ -350,3 +350,250 @@ impl<T: NsOperations> VTable<T> {
         T::owner(ns).as_ptr()
     }
 }
+
+/// A kind of namespace that nothing else has, made of what this module offers.
+#[cfg(CONFIG_RUST_NS_COMMON_KUNIT_TEST)]
+#[kunit_tests(rust_ns_common)]
+mod tests {
+    use super::*;
+    use crate::{
+        current,
+        sync::atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        task::Kuid,
+        user_namespace::{
+            Capability,
+            Ucount,
+            UcountType, //
+        },
+    };
+
+    /// How many there are.
+    static ALIVE: Atomic<i32> = Atomic::new(0);
+
+    /// The number of the one that a task has entered last.
+    static ENTERED: Atomic<i32> = Atomic::new(0);
+
+    /// A namespace whose tasks have a number in common.
+    #[pin_data(PinnedDrop)]
+    struct Numbered {
+        user_ns: ARef<UserNamespace>,
+        _ucount: Ucount<NumberedNamespaces>,
+        #[pin]
+        ns: NsCommon<Self>,
+        number: i32,
+    }
+
+    #[pinned_drop]
+    impl PinnedDrop for Numbered {
+        fn drop(self: Pin<&mut Self>) {
+            ALIVE.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// Has no limit of its own, and takes that of another kind of namespace.
+    enum NumberedNamespaces {}
+
+    // SAFETY: `UCOUNT_UTS_NAMESPACES` is a constant of `enum ucount_type` below `UCOUNT_COUNTS`.
+    unsafe impl UcountType for NumberedNamespaces {
+        const TYPE: bindings::ucount_type = bindings::ucount_type_UCOUNT_UTS_NAMESPACES;
+    }
+
+    static OPERATIONS: ProcNsOperations = ProcNsOperations::new::<NumberedOps>();
+
+    /// All of them. The list is empty, thus points to itself.
+    static mut TREE: bindings::ns_tree_root = bindings::ns_tree_root {
+        ns_rb: bindings::rb_root {
+            rb_node: ptr::null_mut(),
+        },
+        ns_list_head: bindings::list_head {
+            // SAFETY: The address is all that is taken.
+            next: unsafe { &raw mut TREE.ns_list_head },
+            // SAFETY: As above.
+            prev: unsafe { &raw mut TREE.ns_list_head },
+        },
+    };
+
+    // SAFETY:
+    // - C code doesn't know the type, so that there is but one view of it.
+    // - `NS_COMMON_OFFSET` is that of the field that `ns_common` returns.
+    // - No macro chooses anything for the type: flag, tree and table are its own.
+    // - All instances are made by `Numbered::new`, which calls `create`.
+    // - The references are counted by `NsCommon`, and nothing else is done with them.
+    unsafe impl Namespace for Numbered {
+        type Raw = Self;
+
+        const TYPE: u32 = 0;
+        const NS_COMMON_OFFSET: usize = offset_of!(Self, ns);
+
+        fn ns_common(&self) -> &NsCommon<Self> {
+            &self.ns
+        }
+
+        fn operations() -> &'static ProcNsOperations {
+            &OPERATIONS
+        }
+
+        fn tree() -> *mut bindings::ns_tree_root {
+            &raw mut TREE
+        }
+    }
+
+    // SAFETY: The `struct ns_common` in each namespace counts the references; the namespace stays
+    // for as long as there is one.
+    unsafe impl AlwaysRefCounted for Numbered {
+        fn inc_ref(&self) {
+            self.ns.get();
+        }
+
+        unsafe fn dec_ref(obj: NonNull<Self>) {
+            // SAFETY: The caller gives up a reference.
+            unsafe { NsCommon::put(obj) };
+        }
+    }
+
+    impl Numbered {
+        fn new(number: i32) -> Result<ARef<Self>> {
+            let ucount = Ucount::charge(UserNamespace::init(), Kuid::current_euid());
+            create(
+                try_pin_init!(Self {
+                    user_ns: UserNamespace::init().into(),
+                    _ucount: ucount.ok_or(ENOSPC)?,
+                    ns <- NsCommon::new(),
+                    number: {
+                        // Behind what has to be given back.
+                        if number < 0 {
+                            return Err(EINVAL);
+                        }
+                        ALIVE.fetch_add(1, Relaxed);
+                        number
+                    },
+                }? Error),
+                GFP_KERNEL_ACCOUNT,
+            )
+        }
+
+        fn inum(&self) -> u32 {
+            // SAFETY: It is initialised, and does not change while the namespace is alive.
+            unsafe { (*self.ns.inner.get()).inum }
+        }
+    }
+
+    /// How many objects the current user is charged with, one for the question included.
+    fn charges() -> Result<isize> {
+        Ucount::<NumberedNamespaces>::charge(UserNamespace::init(), Kuid::current_euid())
+            .map(|ucount| ucount.count())
+            .ok_or(ENOSPC)
+    }
+
+    fn tree_is_empty() -> bool {
+        // SAFETY: No other task knows the tree, and none of its namespaces comes or goes now.
+        unsafe { ptr::eq(TREE.ns_list_head.next, &raw const TREE.ns_list_head) }
+    }
+
+    /// Tasks are in a namespace that has their number, made when somebody asks.
+    struct NumberedOps;
+
+    impl NsOperations for NumberedOps {
+        type Ns = Numbered;
+
+        const NAME: &'static CStr = c"numbered";
+
+        fn get(task: &Task) -> Option<ARef<Numbered>> {
+            Numbered::new(task.pid()).ok()
+        }
+
+        fn install(nsset: &mut NsSet<'_>, ns: &Numbered) -> Result {
+            if !nsset.user_ns().capable(Capability::SYS_ADMIN) {
+                return Err(EPERM);
+            }
+            ENTERED.store(ns.number, Relaxed);
+            Ok(())
+        }
+
+        fn owner(ns: &Numbered) -> &UserNamespace {
+            &ns.user_ns
+        }
+    }
+
+    #[test]
+    fn it_lives_while_there_are_references() -> Result {
+        let charged = charges()?;
+        let first = Numbered::new(1)?;
+        let second = Numbered::new(2)?;
+        assert_eq!(ALIVE.load(Relaxed), 2);
+        assert_eq!(charges()?, charged + 2);
+        assert!(!tree_is_empty());
+
+        let again = first.clone();
+        drop(first);
+        assert_eq!(again.number, 1);
+        assert_eq!(ALIVE.load(Relaxed), 2);
+        drop(again);
+        assert_eq!(ALIVE.load(Relaxed), 1);
+        assert_eq!(charges()?, charged + 1);
+
+        drop(second);
+        assert_eq!(ALIVE.load(Relaxed), 0);
+        assert_eq!(charges()?, charged);
+        assert!(tree_is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn each_has_an_inode_number_of_its_own() -> Result {
+        let first = Numbered::new(1)?;
+        let second = Numbered::new(2)?;
+        assert!(first.inum() != second.inum());
+        Ok(())
+    }
+
+    #[test]
+    fn what_fails_gives_all_back() -> Result {
+        let charged = charges()?;
+        assert_eq!(Numbered::new(-1).err(), Some(EINVAL));
+        assert_eq!(ALIVE.load(Relaxed), 0);
+        assert_eq!(charges()?, charged);
+        assert!(tree_is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn c_code_reaches_it_through_the_table() -> Result {
+        let ops = &OPERATIONS.0;
+        let (get, put) = ops.get.zip(ops.put).ok_or(ENOENT)?;
+        let (owner, install) = ops.owner.zip(ops.install).ok_or(ENOENT)?;
+        // SAFETY: The name is a static string.
+        assert_eq!(unsafe { CStr::from_char_ptr(ops.name) }, c"numbered");
+
+        let current = current!();
+        // SAFETY: The current task is valid.
+        let common = unsafe { get(current.as_ptr()) };
+        assert!(!common.is_null());
+        // SAFETY: `get` has returned part of a namespace of this type, and a reference to it.
+        let ns = unsafe { NsCommon::<Numbered>::container_of(common).as_ref() };
+        assert_eq!(ns.number, current.pid());
+        // SAFETY: The namespace is alive.
+        assert_eq!(unsafe { owner(common) }, UserNamespace::init().as_ptr());
+
+        // SAFETY: The current task has namespaces and credentials, which don't change meanwhile.
+        let (mut nsproxy, cred) =
+            unsafe { (*(*current.as_ptr()).nsproxy, (*current.as_ptr()).cred) };
+        let mut nsset = bindings::nsset {
+            nsproxy: &mut nsproxy,
+            cred,
+            ..Default::default()
+        };
+        // SAFETY: The namespace is alive. The set is as `prepare_nsset()` makes it, but for the
+        // references to other namespaces, which are the current task's: none of them is replaced.
+        assert_eq!(unsafe { install(&mut nsset, common) }, 0);
+        assert_eq!(ENTERED.load(Relaxed), ns.number);
+
+        // SAFETY: The reference that `get` has returned is ours, and not used any more.
+        unsafe { put(common) };
+        assert_eq!(ALIVE.load(Relaxed), 0);
+        Ok(())
+    }
+}

@@ -162,6 +162,7 @@ impl TimeNamespace {
     }
 }
 
+#[cfg(CONFIG_TIME_NS_RUST_KUNIT_TEST)]
 #[kunit_tests(time_namespace_object)]
 pub(crate) mod tests {
     use super::*;

@@ -178,6 +178,7 @@ pub(crate) fn check(sec: i64, nsec: isize, now: Timespec64) -> Result<Timespec64
     Ok(offset)
 }
 
+#[cfg(CONFIG_TIME_NS_RUST_KUNIT_TEST)]
 #[kunit_tests(time_namespace_offsets)]
 mod tests {
     use super::*;

@@ -93,6 +93,7 @@ fn set_offsets(ns: &TimeNamespace, changes: &[ProcOffset]) -> Result {
     })
 }
 
+#[cfg(CONFIG_TIME_NS_RUST_KUNIT_TEST)]
 #[kunit_tests(time_namespace_proc)]
 mod tests {
     use super::*;
