@@ -232,6 +232,24 @@ static void cycles(const char *where, bool offsets, unsigned int count)
 	print(&last, "close/%s%s", kind(offsets), where);
 }
 
+/* Measures copies of a namespace with offsets, of which the task is in one. */
+static void copies(void)
+{
+	static struct series unshare;
+	unsigned int i;
+	int own;
+
+	unshare_time();
+	write_offsets();
+	own = open_children_ns();
+	enter(own);
+	for (i = 0; i < 201; i++) {
+		add(&unshare, TIME(unshare_time()));
+		enter(own);
+	}
+	print(&unshare, "unshare/copy");
+}
+
 static void wait_for(long pid)
 {
 	int status;
@@ -545,22 +563,49 @@ static void make_carries_rare(void)
 		error(1, errno, "clock_settime");
 }
 
+/*
+ * Measures the first clock read of an address space, which has no page of the vDSO's data: they are
+ * forgotten for it.
+ */
+static void faults(const char *where)
+{
+	static struct series read;
+	unsigned long from = 0, to = 0;
+	char line[256];
+	unsigned int i;
+	FILE *maps = fopen("/proc/self/maps", "r");
+
+	while (maps && fgets(line, sizeof(line), maps))
+		if (strstr(line, "[vvar]"))
+			sscanf(line, "%lx-%lx", &from, &to);
+	fclose(maps);
+	for (i = 0; i < 201; i++) {
+		if (madvise((void *)from, to - from, MADV_DONTNEED))
+			error(1, errno, "madvise");
+		add(&read, TIME(read_clock()));
+	}
+	print(&read, "first_clock/%s", where);
+}
+
 static void costs(void)
 {
 	make_carries_rare();
 	IN_CHILD(cycles("", false, 201));
 	IN_CHILD(cycles("", true, 201));
+	IN_CHILD(copies());
 	IN_CHILD(joins("fork", fork_and_wait, "", false, 1001));
 	IN_CHILD(joins("fork", fork_and_wait, "", true, 1001));
 	make_least();
 	IN_CHILD(joins("exec", exec_and_wait, "", false, 1001));
 	IN_CHILD(joins("exec", exec_and_wait, "", true, 1001));
 	IN_CHILD(offsets_file());
+	IN_CHILD(faults("host"));
 	IN_CHILD(system_calls("host"));
 	IN_CHILD({
 		unshare_time();
 		write_offsets();
 		enter(open_children_ns());
+		faults("ns");
 		system_calls("ns");
 	});
 	IN_CHILD(close_deferred());

@@ -94,11 +94,19 @@ fn measure(context: &Context, steps: &mut Steps, kind: Kind) -> Result<Measured>
         };
         let with_calls =
             with_calls.map(|kind| size::of(context, step, &size::objects(context, kind)));
+        let vmlinux = context.build_dir(kind).join("vmlinux");
+        let functions = size::functions(context, step, &vmlinux)?;
         Ok(Measured {
             output,
             size: size::of(context, step, &objects)?,
             size_with_calls: with_calls.transpose()?,
-            kernel_text: size::functions(context, step, &context.build_dir(kind).join("vmlinux"))?,
+            kernel_text: functions.all,
+            elsewhere: match kind.is_ours() {
+                true => functions.of_page,
+                // It is all in the objects.
+                false => 0,
+            },
+            panics: size::panics(context, step, &objects)?,
             shared_lines,
             // Last, because it makes the objects anew.
             seconds: kbuild::compile_seconds(context, step, kind, &objects)?,

@@ -102,12 +102,13 @@ pub enum Read {
 }
 
 /// Everything whose value is checked.
-const CHECKED: [Read; 10] = [
+const CHECKED: [Read; 11] = [
     Read::Clock(data::MONOTONIC),
     Read::Clock(data::MONOTONIC_RAW),
     Read::Clock(data::BOOTTIME),
     Read::Clock(data::REALTIME),
     Read::Clock(data::TAI),
+    Read::Clock(data::AUX),
     Read::Clock(data::MONOTONIC_COARSE),
     Read::Clock(data::REALTIME_COARSE),
     Read::TimeOfDay,
@@ -134,12 +135,13 @@ const fn with(counter: Counter, timed: Timed) -> Timed {
     Timed { counter, ..timed }
 }
 
-const READS: [Timed; 12] = [
+const READS: [Timed; 13] = [
     timed("MONOTONIC", Read::Clock(data::MONOTONIC)),
     timed("MONOTONIC_RAW", Read::Clock(data::MONOTONIC_RAW)),
     timed("BOOTTIME", Read::Clock(data::BOOTTIME)),
     timed("REALTIME", Read::Clock(data::REALTIME)),
     timed("TAI", Read::Clock(data::TAI)),
+    timed("AUX", Read::Clock(data::AUX)),
     timed("MONOTONIC_COARSE", Read::Clock(data::MONOTONIC_COARSE)),
     timed("REALTIME_COARSE", Read::Clock(data::REALTIME_COARSE)),
     timed("gettimeofday()", Read::TimeOfDay),

@@ -23,6 +23,15 @@ pub fn low(samples: &[f64]) -> f64 {
     sorted[(sorted.len() - 1) / 20]
 }
 
+/// What the median of all that could have been measured is not below, with 97.5 % confidence, by the
+/// binomial distribution's normal approximation.
+pub fn median_at_least(samples: &[f64]) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let count = sorted.len() as f64;
+    sorted[((count / 2.0) - 0.98 * count.sqrt()).max(0.0) as usize]
+}
+
 /// Every other sample, from the first or the second on.
 pub fn half(samples: &[f64], first: usize) -> Vec<f64> {
     samples.iter().skip(first).step_by(2).copied().collect()
@@ -53,6 +62,13 @@ mod tests {
         assert_eq!(lowest(&[3.0, 1.0, 2.0]), 1.0);
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+    }
+
+    #[test]
+    fn the_median_has_a_lower_bound() {
+        let samples: Vec<_> = (0..=100).map(f64::from).collect();
+        assert_eq!(median_at_least(&samples), 40.0);
+        assert_eq!(median_at_least(&[7.0]), 7.0);
     }
 
     #[test]

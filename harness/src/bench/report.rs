@@ -109,7 +109,13 @@ impl Report {
     }
 
     pub fn passed(&self) -> bool {
-        self.rows.iter().all(|line| line.verdict != Verdict::Bad)
+        let passed = |line: &Line| match line.verdict {
+            Verdict::Good | Verdict::Told => true,
+            Verdict::Bad => false,
+            // What must be something must be known.
+            Verdict::NotMeasured(_) => line.limit.is_none(),
+        };
+        self.rows.iter().all(passed)
     }
 
     /// Writes the table, the JSON and the charts into a directory.

@@ -6,13 +6,13 @@ use super::{
     output::{Cache, Output},
     size::Size,
 };
-use crate::statistics::{low, median};
+use crate::statistics::{low, median, median_at_least};
 use anyhow::{bail, Context, Result};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
 use Formula::{
-    Difference, Growth, KernelText, Memory, ModuleSize, Samples, Seconds, SharedLines, Sum,
-    TextWithCalls,
+    Difference, Growth, KernelText, Memory, ModuleSize, Paired, Panics, Samples, Seconds,
+    SharedLines, Sum, TextElsewhere, TextWithCalls,
 };
 use Limit::{Itself, Nothing, OfStock};
 
@@ -27,6 +27,10 @@ pub struct Measured {
     pub size_with_calls: Option<Size>,
     /// The functions of the whole kernel.
     pub kernel_text: u64,
+    /// Those of the page for the vDSO which lie in objects that have other things too.
+    pub elsewhere: u64,
+    /// The functions of `core::panicking` that the objects refer to.
+    pub panics: u64,
     /// To compile the objects.
     pub seconds: f64,
     /// What lies in the cache lines that two writers to different namespaces both store to in each
@@ -68,6 +72,8 @@ pub enum Formula {
     Sum(&'static str, &'static str),
     /// The first without the second, its control.
     Difference(&'static str, &'static str),
+    /// The same, of samples that were taken in turns and vary from one turn to the next.
+    Paired(&'static str, &'static str),
     /// How many times the second the first is.
     Growth(&'static str, &'static str),
     /// The bytes of a namespace of that phase.
@@ -75,6 +81,8 @@ pub enum Formula {
     /// A part of the objects' size.
     ModuleSize(fn(&Size) -> u64),
     TextWithCalls,
+    TextElsewhere,
+    Panics,
     KernelText,
     Seconds,
     /// The cache lines that both of two writers store to.
@@ -87,6 +95,11 @@ impl fmt::Display for Formula {
             Samples(name) => write!(f, "{name}"),
             Sum(one, other) => write!(f, "{one} + {other}"),
             Difference(whole, control) => write!(f, "{whole} - {control}"),
+            Paired(whole, control) => write!(
+                f,
+                "median of {whole} - {control} taken in turns; for the low, the least that it is, with \
+                 97.5 % confidence"
+            ),
             Growth(large, small) => write!(f, "{large} / {small}"),
             Memory(phase) => write!(
                 f,
@@ -96,6 +109,11 @@ impl fmt::Display for Formula {
             ),
             ModuleSize(_) => write!(f, "sections of the objects that only this implementation has"),
             TextWithCalls => write!(f, "the same, built without CONFIG_RUST_INLINE_HELPERS"),
+            TextElsewhere => write!(
+                f,
+                "the same, with TimensPage's functions and those that unmap the page, wherever they are"
+            ),
+            Panics => write!(f, "undefined symbols of core::panicking in the objects"),
             KernelText => write!(f, "sizes of all functions of vmlinux"),
             Seconds => write!(
                 f,
@@ -147,6 +165,11 @@ pub const ROWS: &[Row] = &[
         OfStock(1.0),
     ),
     row(
+        "unshare of a namespace with offsets",
+        Samples("unshare/copy"),
+        OfStock(1.0),
+    ),
+    row(
         "read of timens_offsets, open to close",
         Samples("read_whole"),
         OfStock(1.0),
@@ -154,41 +177,41 @@ pub const ROWS: &[Row] = &[
     row(
         "read of timens_offsets, open before",
         Samples("read_again"),
-        Nothing,
+        OfStock(1.0),
     ),
     row(
         "write of timens_offsets, open before",
         Samples("write_again"),
-        Nothing,
+        OfStock(1.0),
     ),
     row(
         "first join by fork",
-        Difference("fork_first/offsets", "fork_plain/offsets"),
+        Paired("fork_first/offsets", "fork_plain/offsets"),
         OfStock(1.0),
     ),
     row(
         "first join by fork, offsets 0",
-        Difference("fork_first/zero", "fork_plain/zero"),
+        Paired("fork_first/zero", "fork_plain/zero"),
         OfStock(1.0),
     ),
     row(
         "later join by fork",
-        Difference("fork_later/offsets", "fork_plain/offsets"),
+        Paired("fork_later/offsets", "fork_plain/offsets"),
         OfStock(1.0),
     ),
     row(
         "later join by fork, offsets 0",
-        Difference("fork_later/zero", "fork_plain/zero"),
+        Paired("fork_later/zero", "fork_plain/zero"),
         OfStock(1.0),
     ),
     row(
         "first join by exec",
-        Difference("exec_first/offsets", "exec_plain/offsets"),
+        Paired("exec_first/offsets", "exec_plain/offsets"),
         OfStock(1.0),
     ),
     row(
         "later join by exec",
-        Difference("exec_later/offsets", "exec_plain/offsets"),
+        Paired("exec_later/offsets", "exec_plain/offsets"),
         OfStock(1.0),
     ),
     row(
@@ -228,17 +251,28 @@ pub const ROWS: &[Row] = &[
         Samples("first_read/offsets"),
         Nothing,
     ),
-    row("last close", Samples("close/offsets"), Nothing),
-    row("last close, offsets 0", Samples("close/zero"), Nothing),
+    row(
+        "first clock read of a program, host",
+        Samples("first_clock/host"),
+        Nothing,
+    ),
+    row(
+        "first clock read of a program, ns",
+        Samples("first_clock/ns"),
+        Nothing,
+    ),
+    row("fork + exit, host", Samples("fork_plain/zero"), Nothing),
+    row("last close", Samples("close/offsets"), OfStock(1.0)),
+    row("last close, offsets 0", Samples("close/zero"), OfStock(1.0)),
     row(
         "last close, with RCU",
         Difference("close_deferred/offsets", "close_plain"),
-        Nothing,
+        OfStock(1.0),
     ),
     row(
         "last close, with RCU, offsets 0",
         Difference("close_deferred/zero", "close_plain"),
-        Nothing,
+        OfStock(1.0),
     ),
     row(
         "setns in, 30,000 VMAs / 10",
@@ -259,18 +293,33 @@ pub const ROWS: &[Row] = &[
         Itself(1.1),
     ),
     row(
+        "fork + exit, 10 VMAs, no join",
+        Samples("fork_plain/offsets/vmas10"),
+        Nothing,
+    ),
+    row(
+        "fork + exit, 1,000 VMAs, no join",
+        Samples("fork_plain/offsets/vmas1000"),
+        Nothing,
+    ),
+    row(
+        "fork + exit, 30,000 VMAs, no join",
+        Samples("fork_plain/offsets/vmas30000"),
+        Nothing,
+    ),
+    row(
         "first join by fork, 10 VMAs",
-        Difference("fork_first/offsets/vmas10", "fork_plain/offsets/vmas10"),
+        Paired("fork_first/offsets/vmas10", "fork_plain/offsets/vmas10"),
         Nothing,
     ),
     row(
         "first join by fork, 1,000 VMAs",
-        Difference("fork_first/offsets/vmas1000", "fork_plain/offsets/vmas1000"),
+        Paired("fork_first/offsets/vmas1000", "fork_plain/offsets/vmas1000"),
         Nothing,
     ),
     row(
         "first join by fork, 30,000 VMAs",
-        Difference(
+        Paired(
             "fork_first/offsets/vmas30000",
             "fork_plain/offsets/vmas30000",
         ),
@@ -364,9 +413,15 @@ pub const ROWS: &[Row] = &[
         Nothing,
     ),
     row("bytes of text", ModuleSize(|size| size.text), OfStock(1.3)),
+    row(
+        "bytes of text, with what lies elsewhere",
+        TextElsewhere,
+        OfStock(1.3),
+    ),
     row("bytes of text, helpers called", TextWithCalls, Nothing),
     row("bytes of rodata", ModuleSize(|size| size.rodata), Nothing),
     row("bytes of data", ModuleSize(|size| size.data), Nothing),
+    row("references to core::panicking", Panics, Itself(0.0)),
     row("bytes of the kernel's functions", KernelText, Nothing),
     row("seconds to compile", Seconds, Nothing),
     row(
@@ -439,6 +494,14 @@ impl Measured {
             Samples(name) => self.figure(name),
             Sum(one, other) => two(one, other, |one, other| one + other),
             Difference(whole, control) => two(whole, control, |whole, control| whole - control),
+            Paired(whole, control) => {
+                let pairs = self.samples(whole)?.iter().zip(self.samples(control)?);
+                let differences: Vec<_> = pairs.map(|(whole, control)| whole - control).collect();
+                Ok(Figure {
+                    low: median_at_least(&differences),
+                    median: median(&differences),
+                })
+            }
             Growth(large, small) => two(large, small, |large, small| large / small),
             Memory(phase) => {
                 // What keeps the control alive keeps the namespaces alive too.
@@ -450,6 +513,8 @@ impl Measured {
                 Some(size) => Ok(Figure::once(size.text as f64)),
                 None => bail!("this toolchain cannot inline helpers at all"),
             },
+            TextElsewhere => Ok(Figure::once((self.size.text + self.elsewhere) as f64)),
+            Panics => Ok(Figure::once(self.panics as f64)),
             KernelText => Ok(Figure::once(self.kernel_text as f64)),
             Seconds => Ok(Figure::once(self.seconds)),
             SharedLines => match &self.shared_lines {
@@ -544,6 +609,8 @@ mod tests {
             size: Size::default(),
             size_with_calls: None,
             kernel_text: 0,
+            elsewhere: 0,
+            panics: 0,
             seconds: 1.0,
             shared_lines: Ok(vec![]),
         }
@@ -576,6 +643,15 @@ mod tests {
             "SAMPLES a 1\nSAMPLES b 1",
         );
         assert!(matches!(nothing.verdict, Verdict::NotMeasured(_)));
+    }
+
+    #[test]
+    fn pairs_are_subtracted_one_by_one() {
+        // A turn that takes longer does so for both.
+        let stock = "SAMPLES a 130 1130 130\nSAMPLES b 100 1100 100";
+        let ours = "SAMPLES a 1115 115 115\nSAMPLES b 1100 100 100";
+        let line = verdict(Paired("a", "b"), OfStock(1.0), stock, ours);
+        assert_eq!((line.ratio, line.verdict), (Some(0.5), Verdict::Good));
     }
 
     #[test]

@@ -40,27 +40,59 @@ pub fn objects(context: &Context, kind: Kind) -> Vec<PathBuf> {
     names.map(|name| dir.join(name)).into()
 }
 
-/// The bytes of all functions of a linked kernel, the sections of which are padded.
-pub fn functions(context: &Context, step: &Step, file: &Path) -> Result<u64> {
+/// The functions of a linked kernel, the sections of which are padded, in bytes.
+pub struct Functions {
+    pub all: u64,
+    /// Those which the page for the vDSO has in objects that serve others too.
+    pub of_page: u64,
+}
+
+/// What the names of those functions have in common, in Rust and in C.
+const OF_PAGE: [&str; 2] = ["TimensPage", "zap_timens_page"];
+
+pub fn functions(context: &Context, step: &Step, file: &Path) -> Result<Functions> {
     let mut nm = Command::new(context.toolchain.llvm_tool("llvm-nm")?);
-    nm.args(["--print-size", "--defined-only"]).arg(file);
+    nm.args(["--print-size", "--defined-only", "--demangle"])
+        .arg(file);
     let log = step.command(&mut nm, "functions")?;
-    let bytes = parse_functions(&fs::read_to_string(&log)?);
-    ensure!(bytes > 0, "llvm-nm names no code: see {}", log.display());
-    Ok(bytes)
+    let functions = parse_functions(&fs::read_to_string(&log)?);
+    ensure!(
+        functions.all > 0,
+        "llvm-nm names no code: see {}",
+        log.display()
+    );
+    Ok(functions)
 }
 
 /// Sums up lines of an address, a size, a letter for the kind, and a name.
-fn parse_functions(text: &str) -> u64 {
-    text.lines()
-        .filter_map(|line| {
-            let words: Vec<_> = line.split_ascii_whitespace().collect();
-            match words[..] {
-                [_, size, "t" | "T", _] => u64::from_str_radix(size, 16).ok(),
-                _ => None,
-            }
-        })
-        .sum()
+fn parse_functions(text: &str) -> Functions {
+    let mut functions = Functions { all: 0, of_page: 0 };
+    for line in text.lines() {
+        let words: Vec<_> = line.splitn(4, ' ').collect();
+        let [_, size, "t" | "T", name] = words[..] else {
+            continue;
+        };
+        let Ok(size) = u64::from_str_radix(size, 16) else {
+            continue;
+        };
+        functions.all += size;
+        if OF_PAGE.iter().any(|part| name.contains(part)) {
+            functions.of_page += size;
+        }
+    }
+    functions
+}
+
+/// How many functions of `core::panicking` the objects refer to.
+pub fn panics(context: &Context, step: &Step, objects: &[PathBuf]) -> Result<u64> {
+    let mut nm = Command::new(context.toolchain.llvm_tool("llvm-nm")?);
+    nm.args(["--undefined-only", "--demangle"]).args(objects);
+    let log = step.command(&mut nm, "panics")?;
+    let text = fs::read_to_string(&log)?;
+    Ok(text
+        .lines()
+        .filter(|line| line.contains("core::panicking"))
+        .count() as u64)
 }
 
 /// The size of files together.
@@ -112,8 +144,10 @@ mod tests {
     fn sums_functions_up() {
         let text = "$ \"llvm-nm\"\nffffffff81000000 0000000000000010 T one\n\
                     ffffffff81000010 000000000000000a t two\n\
+                    ffffffff81000020 0000000000000100 T <kernel::vdso::TimensPage>::new\n\
                     ffffffff82000000 00000000000000ff D data\nffffffff81000020 T label\n";
-        assert_eq!(parse_functions(text), 26);
+        let functions = parse_functions(text);
+        assert_eq!((functions.all, functions.of_page), (282, 256));
     }
 
     #[test]

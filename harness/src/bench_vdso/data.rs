@@ -18,6 +18,8 @@ pub const MONOTONIC_COARSE: usize = 6;
 pub const BOOTTIME: usize = 7;
 const BOOTTIME_ALARM: usize = 9;
 pub const TAI: usize = 11;
+/// The first of the auxiliary clocks, which have a `struct vdso_clock` each and its first base.
+pub const AUX: usize = 16;
 
 /// An odd resolution and times far in the future: a fallback to a system call would be seen.
 const RESOLUTION: u32 = 7;
@@ -190,9 +192,11 @@ impl TimeData {
                 nsec: nsec << if coarse { 0 } else { Rate::SHIFT },
             };
         }
+        let mut aux_clock = clock;
+        aux_clock.base[0].sec = (FAR_FUTURE + 1000 * AUX as u64) as i64;
         Self {
             clocks: [clock; 2],
-            aux_clocks: [Clock::default(); AUX_CLOCKS],
+            aux_clocks: [aux_clock; AUX_CLOCKS],
             tz_minuteswest: 0,
             tz_dsttime: 0,
             resolution: RESOLUTION,
@@ -218,9 +222,13 @@ impl TimeData {
 
     /// What a clock reads when the counter is at `cycles`.
     pub fn expected(&self, id: usize, cycles: u64, offsets: Option<&Offsets>) -> Timestamp {
-        let clock = &self.clocks[0];
-        let base = clock.base[id];
-        let offset = offsets.map_or(Timestamp::default(), |offsets| offsets.by_clock()[id]);
+        let (clock, index) = match id.checked_sub(AUX) {
+            Some(aux) => (&self.aux_clocks[aux], 0),
+            None => (&self.clocks[0], id),
+        };
+        let base = clock.base[index];
+        let offset = offsets.and_then(|offsets| offsets.by_clock().get(id).copied());
+        let offset = offset.unwrap_or_default();
         let nsec = match id {
             REALTIME_COARSE | MONOTONIC_COARSE => base.nsec,
             _ => {

@@ -20,6 +20,14 @@
 #include "../vDSO/vdso_config.h"
 #include "kselftest_harness.h"
 
+#ifndef CLOCK_AUX
+# define CLOCK_AUX		16
+# define MAX_AUX_CLOCKS		8
+# define CLOCK_AUX_LAST		(CLOCK_AUX + MAX_AUX_CLOCKS - 1)
+#endif
+
+#define AUX_ENABLE		"/sys/kernel/time/aux_clocks/%d/aux_clock_enable"
+
 #define NSEC_PER_SEC	1000000000LL
 #define DAY		(24 * 60 * 60)
 
@@ -68,6 +76,23 @@ static inline bool vdso_found(struct __test_metadata *_metadata)
 		SKIP(return false, "the kernel maps no vDSO");
 	vdso_init_from_sysinfo_ehdr(getauxval(AT_SYSINFO_EHDR));
 	return true;
+}
+
+/* Returns what was there, or -1 if there are no such clocks. */
+static inline int enable_aux_clock(bool enable)
+{
+	char path[64], old = '\0';
+	int fd, ret;
+
+	snprintf(path, sizeof(path), AUX_ENABLE, CLOCK_AUX_LAST - CLOCK_AUX);
+	fd = open(path, O_RDWR);
+	if (fd < 0)
+		return -1;
+	ret = pread(fd, &old, 1, 0);
+	if (ret == 1)
+		ret = pwrite(fd, enable ? "1" : "0", 1, 0);
+	close(fd);
+	return ret == 1 ? old == '1' : -1;
 }
 
 /* Opens a file of a task in /proc. */

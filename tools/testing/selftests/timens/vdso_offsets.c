@@ -18,14 +18,6 @@
  */
 #include "timens_vdso.h"
 
-#ifndef CLOCK_AUX
-# define CLOCK_AUX		16
-# define MAX_AUX_CLOCKS		8
-# define CLOCK_AUX_LAST		(CLOCK_AUX + MAX_AUX_CLOCKS - 1)
-#endif
-
-#define AUX_ENABLE		"/sys/kernel/time/aux_clocks/%d/aux_clock_enable"
-
 /* Limits of the kernel: KTIME_SEC_MAX / 2 and what is left of it for the test */
 #define MAX_CLOCK_SECONDS	(LLONG_MAX / NSEC_PER_SEC / 2)
 #define MARGIN			120
@@ -108,23 +100,6 @@ static struct time_offset offset_to(const struct time_offset *value, clockid_t i
 		offset.nsec += NSEC_PER_SEC;
 	}
 	return offset;
-}
-
-/* Returns what was there, or -1 if there are no such clocks. */
-static int enable_aux_clock(bool enable)
-{
-	char path[64], old = '\0';
-	int fd, ret;
-
-	snprintf(path, sizeof(path), AUX_ENABLE, CLOCK_AUX_LAST - CLOCK_AUX);
-	fd = open(path, O_RDWR);
-	if (fd < 0)
-		return -1;
-	ret = pread(fd, &old, 1, 0);
-	if (ret == 1)
-		ret = pwrite(fd, enable ? "1" : "0", 1, 0);
-	close(fd);
-	return ret == 1 ? old == '1' : -1;
 }
 
 FIXTURE_SETUP(vdso_offsets)
