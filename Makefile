@@ -6,6 +6,7 @@
 #   RUSTC= LLVM= BINDGEN=     tools of your own
 #   JOBS= ACCEL=              parallel jobs, QEMU accelerator
 #   KIND=                     sanitize: kasan or kcsan alone
+#   FAULTS=                   planted: these alone, by the names of the files in harness/planted
 #   FUZZ=                     options of fuzz: --seed, --operations, --replay
 #   RACE= AGE=                options of race: --rounds; of age: --cycles, --hours, --starts
 #   SIGNOFF= TO= CC= PREFIX=  series: who submits it, addresses, what the subjects begin with
@@ -16,7 +17,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help setup base tree refresh build build-stock run shell test fuzz fuzz-offsets race age \
-	sanitize faults coverage clients bench bench-vdso series check ide clean distclean
+	sanitize faults planted coverage clients bench bench-vdso series check ide clean distclean
 
 # The kernel's own make, which the harness runs, is not a part of this one.
 unexport MAKEFLAGS MFLAGS MAKELEVEL
@@ -72,6 +73,9 @@ sanitize: tree ## run the tests on kernels with KASAN, UBSAN, kmemleak and lock 
 
 faults: tree ## let each allocation fail that an operation on time namespaces makes, on both kernels
 	@$(harness) faults
+
+planted: tree ## put faults into the series, one at a time, and see which check catches each
+	@$(harness) planted $(FAULTS)
 
 coverage: tree ## say which lines of the series' Rust the tests execute
 	@$(harness) coverage

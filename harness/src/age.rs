@@ -62,7 +62,7 @@ struct Sample {
 
 /// What a guest said of all its parts.
 #[derive(Default)]
-struct Life {
+pub struct Life {
     samples: Vec<Sample>,
     /// Starts, execs, freezes and thaws, stops.
     events: Option<String>,
@@ -127,7 +127,7 @@ impl Life {
     }
 
     /// Why it was not good, if it wasn't, beside the same life on the stock kernel.
-    fn failures(&self, stock: &Self) -> Vec<String> {
+    pub fn failures(&self, stock: &Self) -> Vec<String> {
         let mut failures = self.problems.clone();
         let bytes = self.growth(|sample| sample.bytes);
         if bytes > BYTES {
@@ -215,7 +215,7 @@ pub fn age(context: &Context, options: &Options) -> Result<bool> {
     Ok(good)
 }
 
-fn live(context: &Context, step: &Step, kind: Kind, argument: &str) -> Result<Life> {
+pub fn live(context: &Context, step: &Step, kind: Kind, argument: &str) -> Result<Life> {
     let initrd = initramfs::pack_job(context, step, kind, "age", &[])?;
     let guest = Guest {
         name: format!("age-{}", kind.name()),

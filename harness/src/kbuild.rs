@@ -70,6 +70,8 @@ pub enum Kind {
     StockClients,
     /// Ours, with the same.
     RustClients,
+    /// Ours, with a fault.
+    RustPlanted,
     /// Ours as clippy compiles it, with the examples of the documentation as tests.
     RustLint,
 }
@@ -91,6 +93,7 @@ impl Kind {
             Self::StockKcsan => "stock-kcsan",
             Self::StockClients => "stock-clients",
             Self::RustClients => "rust-clients",
+            Self::RustPlanted => "rust-planted",
             Self::RustLint => "rust-lint",
         }
     }
@@ -130,6 +133,7 @@ impl Kind {
             Self::StockKcsan => &["base", "stock", "stock-vdso", "sanitize", "kcsan"],
             Self::StockClients => &["base", "stock", "stock-vdso", "clients"],
             Self::RustClients => &["base", "rust", "offset-page", "clients"],
+            Self::RustPlanted => &["base", "rust", "offset-page", "faults"],
             Self::RustLint => &["base", "rust", "offset-page", "doctests"],
         }
     }
@@ -147,6 +151,7 @@ impl Kind {
             | Self::RustCoverage
             | Self::RustKcsan
             | Self::RustClients
+            | Self::RustPlanted
             | Self::RustLint => Self::Rust,
             tested => tested,
         }
@@ -181,7 +186,8 @@ impl Kind {
     /// change.
     fn sibling(self) -> Option<Self> {
         match self {
-            Self::Rust | Self::Stock => None,
+            // The last one has a tree of its own.
+            Self::Rust | Self::Stock | Self::RustPlanted => None,
             Self::StockOffsetPage
             | Self::RustStockVdso
             | Self::RustBench
@@ -205,14 +211,15 @@ impl Context {
     }
 
     /// What a kernel is built of: Linux as it is, or with the series.
-    fn source(&self, kind: Kind) -> &Path {
+    fn source(&self, kind: Kind) -> PathBuf {
         match kind {
             Kind::Stock
             | Kind::StockBench
             | Kind::StockKasan
             | Kind::StockKcsan
-            | Kind::StockClients => &self.stock_tree,
-            _ => &self.tree,
+            | Kind::StockClients => self.stock_tree.clone(),
+            Kind::RustPlanted => self.planted_tree(),
+            _ => self.tree.clone(),
         }
     }
 
@@ -414,7 +421,7 @@ pub fn make(context: &Context, kind: Kind) -> Result<Command> {
 
 /// `make` for a kernel, with the toolchain on its command line.
 fn kernel_make(context: &Context, kind: Kind) -> Result<Command> {
-    let mut make = plain_make(context, context.source(kind), &context.build_dir(kind));
+    let mut make = plain_make(context, &context.source(kind), &context.build_dir(kind));
     make.args(context.toolchain.make_variables()?);
     Ok(make)
 }

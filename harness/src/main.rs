@@ -15,6 +15,7 @@ mod ide;
 mod initramfs;
 mod kbuild;
 mod ktap;
+mod planted;
 mod plot;
 mod programs;
 mod race;
@@ -70,6 +71,8 @@ enum Subcommands {
     Sanitize(sanitize::Options),
     /// Let each allocation fail that an operation makes, on both kernels.
     Faults(sanitize::FaultsOptions),
+    /// Put faults into the series, and see which check catches each.
+    Planted(planted::Options),
     /// Say which lines of the series' Rust the tests execute.
     Coverage(coverage::Options),
     /// Look for arguments that the kernel's arithmetic gets wrong, on the host.
@@ -110,6 +113,11 @@ pub struct Context {
 }
 
 impl Context {
+    /// Where the tree is that faults are planted in, if it has been made.
+    pub fn planted_tree(&self) -> PathBuf {
+        self.out.join("linux-planted")
+    }
+
     fn new() -> Result<Self> {
         let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
         let top = crate_dir
@@ -157,6 +165,7 @@ fn run(command: Subcommands) -> Result<bool> {
         Subcommands::Age(options) => age::age(&context, &options),
         Subcommands::Sanitize(options) => sanitize::sanitize(&context, &options),
         Subcommands::Faults(options) => sanitize::faults(&context, &options),
+        Subcommands::Planted(options) => planted::planted(&context, &options),
         Subcommands::Coverage(options) => coverage::coverage(&context, &options),
         Subcommands::FuzzOffsets { seconds } => fuzz::fuzz_offsets(&context, seconds),
         Subcommands::Clients { no_build } => clients::clients(&context, !no_build),
