@@ -7,6 +7,9 @@ set -eu
 TOP=$(cd "$(dirname "$0")/.." && pwd -P)
 # shellcheck source=harness/lib.sh
 . "$TOP/harness/lib.sh"
+otherwise=": install QEMU for x86 yourself"
+# shellcheck source=harness/apt.sh
+. "$TOP/harness/apt.sh"
 
 # The lowest versions that Linux 7.3 takes (its scripts/min-tool-version.sh); cargo's is
 # what the harness needs.
@@ -118,7 +121,7 @@ choose_clang() {
 
 # wanted_packages: what is to be installed in all, in $wanted; fails if apt does not know it.
 wanted_packages() {
-	wanted=$PACKAGES
+	wanted=$PACKAGES missing=
 	if [ -z "${RUSTC:-}" ]; then
 		choose_rust || return 1
 		wanted="$wanted $rust_packages"
@@ -141,7 +144,6 @@ wanted_packages() {
 	# Installing the static busybox would remove an ordinary one: see own_busybox.
 	installed busybox || wanted="$wanted busybox-static"
 
-	missing=
 	for package in $wanted; do
 		installed "$package" && continue
 		[ -n "$(candidate "$package")" ] || return 1
@@ -150,34 +152,69 @@ wanted_packages() {
 }
 
 install_packages() {
-	if ! wanted_packages; then
-		apt_update
-		wanted_packages ||
-			die "apt does not offer ${package:-a recent rustc or clang}: this needs Debian 12 or 13 with its updates, or tools of your own in RUSTC= LLVM= BINDGEN="
+	if wanted_packages && [ -z "$missing" ]; then
+		return
 	fi
-	[ -n "$missing" ] || return 0
-	say "setup: [1/2] installing Debian packages:$missing"
 	if [ "$(id -u)" -ne 0 ]; then
-		command -v sudo >/dev/null ||
-			die "not root and no sudo: have root run 'apt-get install --no-install-recommends$missing'"
+		ask="have root run 'apt-get update' and 'apt-get install --no-install-recommends${missing:- $PACKAGES}'"
+		command -v sudo >/dev/null || die "not root and no sudo: $ask"
 		# The password is asked for here, where nothing is drawn over it.
-		sudo -v || die "sudo refused: have root run 'apt-get install --no-install-recommends$missing'"
+		sudo -v || die "sudo refused: $ask"
 	fi
-	# shellcheck disable=SC2086 # a list of words
-	removed=$(apt-get -s install --no-install-recommends $missing | awk '$1 == "Remv" { printf " %s", $2 }')
-	[ -z "$removed" ] ||
-		die "installing$missing would remove$removed: remove them yourself, or give RUSTC= LLVM= BINDGEN= of your own"
-	# A list that is too old names packages that the mirror no longer has: once more, then.
-	apt_install || {
-		apt_update
-		apt_install || die "apt-get install failed: see above"
-	}
+	# Old lists name packages that the mirror no longer has, and not the newest compilers.
+	apt_update
+	wanted_packages ||
+		die "apt does not offer ${package:-a recent rustc or clang}: this needs Debian 12 or 13 with its updates, or tools of your own in RUSTC= LLVM= BINDGEN="
+	say "setup: [1/2] installing Debian packages:$missing"
+	qemu=
+	removed=$(apt_would_remove)
+	if [ -n "$removed" ]; then
+		# A part of QEMU is there, of a version that the distribution's own breaks.
+		all=$missing
+		missing=$(printf '%s ' "$all" | sed 's/ qemu-system-x86 / /')
+		if [ "$missing" != "$all " ] && [ -z "$(apt_would_remove)" ]; then
+			qemu=backports
+		else
+			die "installing$all would remove$removed: remove them yourself, or give RUSTC= LLVM= BINDGEN= of your own"
+		fi
+	fi
+	[ -z "$(printf %s "$missing" | tr -d ' ')" ] || apt_install ||
+		die "apt-get install failed: see above"
+	[ -z "$qemu" ] || qemu_from_backports
 }
 
+# apt_would_remove: the packages that would go if $missing came.
+apt_would_remove() {
+	# shellcheck disable=SC2086 # a list of words
+	apt-get -s install --no-install-recommends $missing | awk '$1 == "Remv" { printf " %s", $2 }'
+}
+
+# apt_install [OPTION...]: install $missing.
 apt_install() {
 	# shellcheck disable=SC2086 # a list of words
 	logged apt-install "setup: installing" as_root env DEBIAN_FRONTEND=noninteractive \
-		apt-get install -y --no-install-recommends --no-remove -o DPkg::Lock::Timeout=300 $missing
+		${APT_CONFIG:+APT_CONFIG="$APT_CONFIG"} apt-get install -y --no-install-recommends \
+		--no-remove -o DPkg::Lock::Timeout=300 "$@" $missing
+}
+
+# qemu_from_backports: QEMU of the release's backports, which may be no source of this machine's apt.
+qemu_from_backports() {
+	release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+	(
+		scratch "$TOP/out"
+		missing=" qemu-system-x86"
+		use_suite "$release-backports" qemu-system-x86
+		use_archive "$archive" "$release" "$release-backports" ||
+			die "apt finds no $release$(apt_reason)$otherwise"
+		cat >>"$APT_CONFIG" <<-END
+			Dir::State "/var/lib/apt";
+			Dir::State::lists "$tmp/state/lists";
+			Dir::State::status "/var/lib/dpkg/status";
+		END
+		say "setup: [1/2] installing from $release-backports:$missing"
+		apt_install -t "$release-backports" ||
+			die "QEMU could not be installed beside what is here$removed: see above$otherwise"
+	)
 }
 
 own_bindgen() {
