@@ -11,6 +11,7 @@
  *   left MONOTONIC BOOTTIME REALTIME            the last look before the longest gap,
  *   arrived MONOTONIC BOOTTIME REALTIME         and the first after it
  *   back COUNT                                  how often a clock was seen to step back
+ *   again COUNT                                 how often a moment came that had come before
  *   fired NAME CLOCK DUE NOW                    for each moment, in the clock it was set in
  */
 #define _GNU_SOURCE
@@ -49,6 +50,8 @@ static struct moment {
 	[FUTEX]		= { "futex",		CLOCK_MONOTONIC },
 };
 
+static _Atomic unsigned int again;
+
 struct look {
 	long long monotonic;
 	long long boottime;
@@ -75,6 +78,7 @@ static struct timespec due(enum way way)
 
 static void fire(enum way way)
 {
+	again += moments[way].fired != 0;
 	moments[way].fired = now(moments[way].clock);
 }
 
@@ -187,7 +191,7 @@ int main(int argc, char **argv)
 	print_look(file, "start", &start);
 	print_look(file, "left", &left);
 	print_look(file, "arrived", &arrived);
-	fprintf(file, "back %u\n", back);
+	fprintf(file, "back %u\nagain %u\n", back, again);
 	for (i = 0; i < NR_WAYS; i++)
 		fprintf(file, "fired %s %s %.9f %.9f\n", moments[i].name,
 			moments[i].clock == CLOCK_MONOTONIC ? "MONOTONIC" : "BOOTTIME",

@@ -22,6 +22,9 @@ use std::{fs, path::Path, process::Command};
 /// How the guest marks the lines of a timeline.
 const TIMELINE: &str = "# timeline: ";
 
+/// What is carried from one machine to the next, in the directory that they share.
+const LUGGAGE: &str = "luggage.tar";
+
 /// Two kernels; the programs; for both kernels the archive and the guests.
 const STEPS: usize = 2 * kbuild::BUILD_STEPS + 1 + 2 * (1 + CLIENT_LISTS.len());
 
@@ -48,6 +51,12 @@ pub fn clients(context: &Context, build: bool) -> Result<bool> {
         });
         let share = context.out.join("clients").join(kind.name());
         fs::create_dir_all(&share).with_context(|| format!("cannot create {}", share.display()))?;
+        // What an earlier run left is nothing to arrive with.
+        let luggage = share.join(LUGGAGE);
+        if luggage.exists() {
+            fs::remove_file(&luggage)
+                .with_context(|| format!("cannot remove {}", luggage.display()))?;
+        }
         for list in CLIENT_LISTS {
             let arguments = [KUNIT_OFF.to_owned(), format!("TIMENS_ARRIVE={}", list.name)];
             let said = session.programs(kind, list, &arguments, false, Some(&share));
