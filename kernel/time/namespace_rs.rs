@@ -163,6 +163,7 @@ static_assert!(
 // - `NS_COMMON_OFFSET` is that of the field that `ns_common` returns.
 // - The flag, the tree and the table are those of time namespaces.
 // - All other instances are made by `TimeNamespace::copy`, which calls `ns_common::create`.
+// - `owner` does no more than to return a field.
 // - The references are counted by `NsCommon`, and nothing else is done with them.
 unsafe impl Namespace for TimeNamespace {
     type Raw = bindings::time_namespace;
@@ -173,6 +174,11 @@ unsafe impl Namespace for TimeNamespace {
     #[inline]
     fn ns_common(&self) -> &NsCommon<Self> {
         &self.ns
+    }
+
+    #[inline]
+    fn owner(&self) -> &UserNamespace {
+        &self.user_ns
     }
 
     #[inline]
@@ -267,7 +273,7 @@ pub unsafe extern "C" fn free_time_ns(ns: *mut bindings::time_namespace) {
 /// # Safety
 ///
 /// `nsproxy` must be valid and not used by any task yet. `tsk` must be the current task, or one
-/// that doesn't run yet, and must be about to use it. May sleep.
+/// that doesn't run yet, keep its address space, and be about to use `nsproxy`. May sleep.
 #[export]
 pub unsafe extern "C" fn timens_on_fork(
     nsproxy: *mut bindings::nsproxy,

@@ -54,7 +54,9 @@ use core::{
 ///   `to_ns_tree()` and `to_ns_operations()` choose for [`Raw`](Namespace::Raw);
 /// - instances are either made by [`create`], so that there is no safe way to initialise one
 ///   elsewhere, or are static, with a `struct ns_common` that `NS_COMMON_INIT` initialised;
-/// - no reference to an instance is taken while it is initialised, or dropped;
+/// - no reference to an instance is taken while it is initialised, or dropped, or by
+///   [`owner`](Namespace::owner), which is called also for one that has no references any more, and
+///   under a spinlock: it must not sleep;
 /// - [`AlwaysRefCounted::inc_ref`] and [`AlwaysRefCounted::dec_ref`] do no more than to call
 ///   [`NsCommon::get`] and [`NsCommon::put`].
 pub unsafe trait Namespace: AlwaysRefCounted + Send + Sync + Sized + 'static {
@@ -69,6 +71,9 @@ pub unsafe trait Namespace: AlwaysRefCounted + Send + Sync + Sized + 'static {
 
     /// The embedded [`NsCommon`].
     fn ns_common(&self) -> &NsCommon<Self>;
+
+    /// Returns the user namespace that owns this one.
+    fn owner(&self) -> &UserNamespace;
 
     /// The table of the operations on namespaces of this kind.
     fn operations() -> &'static ProcNsOperations;
@@ -86,12 +91,6 @@ pub unsafe trait Namespace: AlwaysRefCounted + Send + Sync + Sized + 'static {
         // SAFETY: By the trait's safety requirements the types are the same object; the caller
         // guarantees that it stays alive.
         unsafe { &*ptr.cast() }
-    }
-
-    /// Returns the C view of this namespace.
-    #[inline]
-    fn as_raw(&self) -> *mut Self::Raw {
-        ptr::from_ref(self).cast_mut().cast()
     }
 }
 
@@ -193,7 +192,8 @@ impl<T: Namespace> NsCommon<T> {
         // SAFETY: By the safety requirements nobody has a reference, and thus nobody else frees it.
         let common = unsafe { ns.as_ref() }.ns_common().inner.get();
         // SAFETY: `create` has added the namespace to this tree: the static ones, which it did not
-        // make, are initial namespaces, the reference count of which never drops.
+        // make, are initial namespaces, the reference count of which never drops. What this calls
+        // back, `Namespace::owner`, takes no reference.
         unsafe { bindings::__ns_tree_remove(common, T::tree()) };
         // SAFETY: `common` is valid for as long as `ns` is.
         let rcu = unsafe { &raw mut (*common).ns_rcu };
@@ -251,13 +251,15 @@ pub trait NsOperations {
     const REAL_NAME: Option<&'static CStr> = None;
 
     /// Returns the namespace of this kind that `task` has, or [`None`] if it has exited.
+    ///
+    /// Called without locks. May sleep.
     fn get(task: &Task) -> Option<ARef<Self::Ns>>;
 
     /// Makes `ns` part of the set of namespaces that the current task is about to enter.
+    ///
+    /// Fails with what setns(2) is to fail with, and then changes nothing. Called without locks.
+    /// May sleep.
     fn install(nsset: &mut NsSet<'_>, ns: &Self::Ns) -> Result;
-
-    /// Returns the user namespace that owns `ns`.
-    fn owner(ns: &Self::Ns) -> &UserNamespace;
 }
 
 /// A table of operations, `struct proc_ns_operations`.
@@ -343,11 +345,13 @@ impl<T: NsOperations> VTable<T> {
 
     /// # Safety
     ///
-    /// `ns` must be part of a live namespace of type `T::Ns`.
+    /// `ns` must be part of a namespace of type `T::Ns` that has not been dropped yet, with or
+    /// without references: `__ns_tree_remove()` asks for the owner when there are none any more.
     unsafe extern "C" fn owner(ns: *mut bindings::ns_common) -> *mut bindings::user_namespace {
-        // SAFETY: The caller guarantees that the namespace is alive.
+        // SAFETY: The caller guarantees that the namespace is there, and `Namespace::owner` takes
+        // no reference to it.
         let ns = unsafe { NsCommon::<T::Ns>::container_of(ns).as_ref() };
-        T::owner(ns).as_ptr()
+        ns.owner().as_ptr()
     }
 }
 
@@ -419,7 +423,8 @@ mod tests {
     // SAFETY:
     // - C code doesn't know the type, so that there is but one view of it.
     // - `NS_COMMON_OFFSET` is that of the field that `ns_common` returns.
-    // - No macro chooses anything for the type: flag, tree and table are its own.
+    // - No macro chooses anything for the type: flag, tree and table are its own. Without a flag,
+    //   listns(2) would take offence at it: that is nothing to call while these tests run.
     // - All instances are made by `Numbered::new`, which calls `create`.
     // - The references are counted by `NsCommon`, and nothing else is done with them.
     unsafe impl Namespace for Numbered {
@@ -430,6 +435,10 @@ mod tests {
 
         fn ns_common(&self) -> &NsCommon<Self> {
             &self.ns
+        }
+
+        fn owner(&self) -> &UserNamespace {
+            &self.user_ns
         }
 
         fn operations() -> &'static ProcNsOperations {
@@ -511,10 +520,6 @@ mod tests {
             }
             ENTERED.store(ns.number, Relaxed);
             Ok(())
-        }
-
-        fn owner(ns: &Numbered) -> &UserNamespace {
-            &ns.user_ns
         }
     }
 

@@ -10,8 +10,6 @@
 
 use crate::{
     bindings,
-    ns_common::Namespace,
-    sync::aref::ARef,
     task::{
         CurrentTask,
         Task, //
@@ -21,6 +19,11 @@ use crate::{
         Opaque, //
     },
     user_namespace::UserNamespace, //
+};
+#[cfg(CONFIG_TIME_NS)]
+use crate::{
+    ns_common::Namespace,
+    sync::aref::ARef, //
 };
 use core::{
     marker::PhantomData,
@@ -127,6 +130,7 @@ impl Deref for NewNsProxy<'_> {
 ///
 /// `slot` must be valid for reads and writes, nobody else may access it, and the reference to the
 /// namespace in it must be owned by it.
+#[cfg(CONFIG_TIME_NS)]
 #[inline]
 unsafe fn replace<T: Namespace>(slot: *mut *mut T::Raw, ns: ARef<T>) {
     let new = ARef::into_raw(ns).cast().as_ptr();

@@ -2,6 +2,8 @@
 
 //! User namespaces, the capabilities held in them, and the per-user counts they keep.
 //!
+//! For built-in code only: much of what this calls isn't exported to modules.
+//!
 //! C headers: [`include/linux/user_namespace.h`](srctree/include/linux/user_namespace.h) and
 //! [`include/linux/capability.h`](srctree/include/linux/capability.h).
 

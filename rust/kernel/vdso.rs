@@ -62,15 +62,19 @@ pub struct TimensPage(Page);
 static_assert!(size_of::<bindings::vdso_time_data>() <= bindings::PAGE_SIZE);
 
 impl TimensPage {
-    /// Allocates a page with the given offsets: see [`set`](Self::set).
-    pub fn new(
-        monotonic: Timespec64,
-        boottime: Timespec64,
-        flags: Flags,
-    ) -> Result<Self, AllocError> {
+    /// Allocates a page with offsets of zero.
+    ///
+    /// Fails if there is no memory. May sleep, if `flags` let it.
+    pub fn new(flags: Flags) -> Result<Self, AllocError> {
         // INVARIANT: The page is zeroed, and nobody else knows it.
-        let mut page = Self(Page::alloc_page(flags | __GFP_ZERO)?);
-        page.set(monotonic, boottime);
+        let page = Self(Page::alloc_page(flags | __GFP_ZERO)?);
+        // There zeroes would be taken for times.
+        #[cfg(not(CONFIG_TIME_NS_OFFSET_PAGE))]
+        let page = {
+            let mut page = page;
+            page.set(Timespec64::ZERO, Timespec64::ZERO);
+            page
+        };
         Ok(page)
     }
 

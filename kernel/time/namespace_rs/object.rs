@@ -6,6 +6,7 @@ use super::{
     offsets::Offsets,
     vdso::{
         self,
+        SparePage,
         VdsoOffsets, //
     },
 };
@@ -77,29 +78,23 @@ impl State {
     ///
     /// Fails with `ENOMEM`, unless they are zero. May sleep.
     fn new(offsets: Offsets) -> Result<Self> {
-        // INVARIANT: Both are zero.
-        let mut state = Self {
-            offsets: Offsets::ZERO,
-            vdso: VdsoOffsets::ZERO,
-        };
-        state.set(offsets)?;
-        Ok(state)
-    }
-
-    /// Returns the offsets.
-    pub(crate) fn offsets(&self) -> Offsets {
-        self.offsets
+        // INVARIANT: Both are the same.
+        Ok(Self {
+            vdso: VdsoOffsets::new(&offsets)?,
+            offsets,
+        })
     }
 
     /// Changes the offsets.
     ///
-    /// Fails with `ENOMEM` if there were none but zeroes before, and then changes nothing. May
-    /// sleep.
-    pub(crate) fn set(&mut self, offsets: Offsets) -> Result {
-        // INVARIANT: Both become the same, or stay.
-        self.vdso.set(&offsets)?;
-        self.offsets = offsets;
-        Ok(())
+    /// Returns `false`, and changes nothing, if that takes a page and there is none to spare.
+    fn set(&mut self, offsets: Offsets, spare: &mut SparePage) -> bool {
+        let set = self.vdso.set(&offsets, spare);
+        if set {
+            // INVARIANT: Both become the same, or stay.
+            self.offsets = offsets;
+        }
+        set
     }
 }
 
@@ -138,6 +133,26 @@ impl TimeNamespace {
     /// May sleep, unless a task has joined.
     pub(crate) fn offsets(&self) -> Offsets {
         self.state.with(|state| state.offsets)
+    }
+
+    /// Changes the offsets to what `change` makes of those that there are.
+    ///
+    /// `change` may be called twice. No memory is waited for under the lock, which every task that
+    /// is the first to join needs.
+    ///
+    /// Fails with `EACCES` if a task has joined, and with `ENOMEM` if the offsets become other than
+    /// zero and all were zero. May sleep.
+    pub(crate) fn change(&self, change: impl Fn(Offsets) -> Offsets) -> Result {
+        let mut spare = SparePage::NONE;
+        loop {
+            let mut state = self.state.write().map_err(|_frozen| EACCES)?;
+            let offsets = change(state.offsets);
+            if state.set(offsets, &mut spare) {
+                return Ok(());
+            }
+            drop(state);
+            spare = SparePage::new()?;
+        }
     }
 
     /// Makes the offsets final, and readies the address space of the task that joins from `old`.
@@ -186,7 +201,7 @@ pub(crate) mod tests {
     };
 
     fn set(ns: &TimeNamespace, offsets: Offsets) -> Result {
-        ns.state.write().map_err(|_| EACCES)?.set(offsets)
+        ns.change(|_old| offsets)
     }
 
     #[test]

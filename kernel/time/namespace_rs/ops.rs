@@ -14,10 +14,7 @@ use kernel::{
     prelude::*,
     sync::aref::ARef,
     task::Task,
-    user_namespace::{
-        Capability,
-        UserNamespace, //
-    },
+    user_namespace::Capability, //
 };
 
 /// The operations behind `/proc/PID/ns/time`: the namespace that the task is in.
@@ -34,10 +31,6 @@ impl NsOperations for TimeOps {
 
     fn install(nsset: &mut NsSet<'_>, ns: &TimeNamespace) -> Result {
         install(nsset, ns)
-    }
-
-    fn owner(ns: &TimeNamespace) -> &UserNamespace {
-        &ns.user_ns
     }
 }
 
@@ -62,10 +55,6 @@ impl NsOperations for TimeForChildrenOps {
 
     fn install(nsset: &mut NsSet<'_>, ns: &TimeNamespace) -> Result {
         install(nsset, ns)
-    }
-
-    fn owner(ns: &TimeNamespace) -> &UserNamespace {
-        &ns.user_ns
     }
 }
 

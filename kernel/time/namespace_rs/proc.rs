@@ -85,9 +85,7 @@ fn set_offsets(ns: &TimeNamespace, changes: &[ProcOffset]) -> Result {
         *offset = Some(offsets::check(change.sec, change.nsec, now)?);
     }
 
-    let mut state = ns.state.write().map_err(|_frozen| EACCES)?;
-    let old = state.offsets();
-    state.set(Offsets {
+    ns.change(|old| Offsets {
         monotonic: monotonic.unwrap_or(old.monotonic),
         boottime: boottime.unwrap_or(old.boottime),
     })

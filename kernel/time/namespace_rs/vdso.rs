@@ -38,40 +38,76 @@ pub(crate) struct VdsoOffsets {
 }
 
 impl VdsoOffsets {
-    /// Shows offsets of zero.
-    pub(crate) const ZERO: Self = Self {
-        #[cfg(CONFIG_TIME_NS_VDSO)]
-        page: None,
-    };
-
-    /// Shows `offsets` instead of what was shown before.
+    /// Shows `offsets`.
     ///
-    /// Fails with `ENOMEM` if a page is needed and there is none yet, and then changes nothing. The
-    /// page is charged to the current task's memory cgroup. May sleep.
-    #[cfg(CONFIG_TIME_NS_VDSO)]
-    pub(crate) fn set(&mut self, offsets: &Offsets) -> Result {
-        let Offsets {
-            monotonic,
-            boottime,
-        } = *offsets;
-        match &mut self.page {
-            page if *offsets == Offsets::ZERO => *page = None,
-            Some(page) => page.set(monotonic, boottime),
-            page => *page = Some(TimensPage::new(monotonic, boottime, GFP_KERNEL_ACCOUNT)?),
+    /// Fails with `ENOMEM`, unless they are zero. May sleep.
+    pub(crate) fn new(offsets: &Offsets) -> Result<Self> {
+        let mut vdso = Self {
+            #[cfg(CONFIG_TIME_NS_VDSO)]
+            page: None,
+        };
+        if !vdso.set(offsets, &mut SparePage::NONE) {
+            vdso.set(offsets, &mut SparePage::new()?);
         }
-        Ok(())
+        Ok(vdso)
+    }
+
+    /// Shows `offsets` instead of what was shown before, on the page that is there or on the spare
+    /// one.
+    ///
+    /// Returns `false`, and changes nothing, if a page is needed and neither is there.
+    #[cfg(CONFIG_TIME_NS_VDSO)]
+    pub(crate) fn set(&mut self, offsets: &Offsets, spare: &mut SparePage) -> bool {
+        if *offsets == Offsets::ZERO {
+            self.page = None;
+            return true;
+        }
+        if self.page.is_none() {
+            self.page = spare.page.take();
+        }
+        match &mut self.page {
+            Some(page) => {
+                page.set(offsets.monotonic, offsets.boottime);
+                true
+            }
+            None => false,
+        }
     }
 
     /// There is no vDSO to show offsets to.
     #[cfg(not(CONFIG_TIME_NS_VDSO))]
-    pub(crate) fn set(&mut self, _offsets: &Offsets) -> Result {
-        Ok(())
+    pub(crate) fn set(&mut self, _offsets: &Offsets, _spare: &mut SparePage) -> bool {
+        true
     }
 
     /// Returns the page to map in the tasks of the namespace, [`None`] if the host's pages serve.
     #[cfg(CONFIG_TIME_NS_VDSO)]
     pub(crate) fn page(&self) -> Option<&TimensPage> {
         self.page.as_ref()
+    }
+}
+
+/// A page for [`VdsoOffsets`], allocated where waiting for memory holds up nobody else.
+pub(crate) struct SparePage {
+    #[cfg(CONFIG_TIME_NS_VDSO)]
+    page: Option<TimensPage>,
+}
+
+impl SparePage {
+    /// There is none.
+    pub(crate) const NONE: Self = Self {
+        #[cfg(CONFIG_TIME_NS_VDSO)]
+        page: None,
+    };
+
+    /// Allocates one, and charges it to the current task's memory cgroup.
+    ///
+    /// Fails with `ENOMEM`. May sleep.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self {
+            #[cfg(CONFIG_TIME_NS_VDSO)]
+            page: Some(TimensPage::new(GFP_KERNEL_ACCOUNT)?),
+        })
     }
 }
 
