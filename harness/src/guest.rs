@@ -15,7 +15,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         atomic::{AtomicBool, Ordering},
-        Arc,
+        Arc, Mutex,
     },
     thread,
     time::{Duration, Instant},
@@ -362,6 +362,9 @@ fn accelerator(context: &Context, step: &Step, kind: Kind) -> Result<Accelerator
     if !Path::new("/dev/kvm").exists() {
         return Ok(Accelerator::Tcg);
     }
+    // Guests that start at the same time wait for one probe.
+    static PROBING: Mutex<()> = Mutex::new(());
+    let _one = PROBING.lock();
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let cache = context.out.join("accelerator");
     let known = fs::read_to_string(&cache).unwrap_or_default();

@@ -338,7 +338,7 @@ impl<'a> Session<'a> {
         self.record(&name, Column::Ours, |steps| {
             let mut comparison = Comparison::new(kinds, seed);
             comparison.advance(context, steps, sequences)?;
-            comparison.explain(context)?;
+            print!("{}", comparison.explain(context)?);
             Ok(match comparison.failures() {
                 none if none.is_empty() => passed(),
                 failures => failures.into_iter().flat_map(failed).collect(),
