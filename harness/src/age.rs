@@ -9,6 +9,7 @@ use crate::{
     guest::{self, Guest, Machine},
     initramfs,
     kbuild::{self, Kind},
+    report::keep,
     statistics::slope,
     steps::Step,
     Context,
@@ -196,6 +197,7 @@ pub fn age(context: &Context, options: &Options) -> Result<bool> {
         }
     }
     let mut good = true;
+    let mut report = String::new();
     for (name, argument, parts) in jobs {
         let mut stock = None;
         for kind in KINDS {
@@ -204,11 +206,14 @@ pub fn age(context: &Context, options: &Options) -> Result<bool> {
                 step.expect(parts.into());
                 live(context, step, kind, &argument)
             })?;
-            println!("{title}: {life}");
+            let mut text = format!("{title}: {life}\n");
             for failure in life.failures(stock.as_ref().unwrap_or(&life)) {
-                println!("FAILED {title}: {failure}");
+                text += &format!("FAILED {title}: {failure}\n");
                 good = false;
             }
+            print!("{text}");
+            report += &text;
+            keep(context, "age", &report)?;
             stock.get_or_insert(life);
         }
     }
