@@ -25,6 +25,9 @@ use std::{
 /// With the ordinary allocator, which counts its objects.
 const KINDS: [Kind; 2] = [Kind::StockBench, Kind::RustBench];
 
+/// A short life, as the guest reads it: parts of so many cycles.
+pub const SHORT: &str = "cycles,20,200";
+
 /// Parts of the cycles, each of which ends with a sample.
 const PARTS: u32 = 20;
 /// How many samples there must be.
@@ -67,7 +70,8 @@ pub struct Life {
     samples: Vec<Sample>,
     /// Starts, execs, freezes and thaws, stops.
     events: Option<String>,
-    problems: Vec<String>,
+    /// What else is wrong: what the kernel reported of itself.
+    pub problems: Vec<String>,
 }
 
 fn parse(output: &str) -> Result<Life> {
@@ -249,14 +253,14 @@ pub fn live(context: &Context, step: &Step, kind: Kind, argument: &str) -> Resul
             life.samples.len(),
             complaint
                 .map(str::to_owned)
-                .unwrap_or(transcript.problems.join("; "))
+                .unwrap_or(transcript.complaints().join("; "))
         );
     }
     ensure!(
         life.samples.iter().all(|sample| !sample.counts.is_empty()),
         "the guest counted nothing"
     );
-    life.problems = transcript.problems;
+    life.problems = transcript.complaints();
     Ok(life)
 }
 

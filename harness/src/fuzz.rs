@@ -220,10 +220,10 @@ fn run(context: &Context, step: &Step, kind: Kind, seed: u64, requests: &[Reques
         let complete = answers.len() == rest.len();
         all.answers.extend(answers);
         if complete {
-            all.problems.extend(transcript.problems);
+            all.problems.extend(transcript.complaints());
             break;
         }
-        let why = transcript.problems.join("; ");
+        let why = transcript.complaints().join("; ");
         deaths += 1;
         if deaths > DEATHS {
             bail!(

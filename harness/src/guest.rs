@@ -133,6 +133,15 @@ pub struct Transcript {
     pub races_elsewhere: usize,
 }
 
+impl Transcript {
+    /// All that the run is not good for: races too.
+    pub fn complaints(&self) -> Vec<String> {
+        let races = self.races.iter();
+        let races = races.map(|race| format!("the kernel reported: {race}"));
+        self.problems.iter().cloned().chain(races).collect()
+    }
+}
+
 /// How a guest ended.
 enum Ending {
     Exited(ExitStatus),
@@ -260,6 +269,14 @@ pub fn run(
         ..Transcript::default()
     };
     (transcript.races, transcript.races_elsewhere) = races(&transcript.console);
+    if matches!(guest.kind, Kind::RustKcsan | Kind::StockKcsan) {
+        step.print(&format!(
+            "{}: KCSAN reported {} races of time namespaces, {} elsewhere in the kernel",
+            guest.name,
+            transcript.races.len(),
+            transcript.races_elsewhere
+        ));
+    }
     transcript.problems = judge(&transcript, &ending, &read_lossy(&errors));
     if !transcript.problems.is_empty() {
         step.show_tail(&console);

@@ -31,9 +31,6 @@ const KIND: Kind = Kind::RustPlanted;
 /// How many rounds the races have.
 const ROUNDS: u32 = 2000;
 
-/// As `age` wants it: namespaces that come and go, in so many parts.
-const CYCLES: &str = "cycles,20,200";
-
 #[derive(Args)]
 pub struct Options {
     /// These faults alone.
@@ -112,7 +109,7 @@ fn allocations(context: &Context, step: &Step) -> Result<Vec<String>> {
 }
 
 fn life(context: &Context, step: &Step) -> Result<Vec<String>> {
-    let life = age::live(context, step, KIND, CYCLES)?;
+    let life = age::live(context, step, KIND, age::SHORT)?;
     Ok(life.failures(&life))
 }
 
