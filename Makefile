@@ -7,7 +7,7 @@
 #   JOBS= ACCEL=              parallel jobs, QEMU accelerator
 #   KIND=                     sanitize: kasan or kcsan alone
 #   FAULTS=                   planted: these alone, by the names of the files in harness/planted
-#   FUZZ=                     options of fuzz: --seed, --operations, --replay
+#   FUZZ=                     options of fuzz: --seed, --seeds, --operations, --replay
 #   RACE= AGE=                options of race: --rounds; of age: --cycles, --hours, --starts
 #   SIGNOFF= TO= CC= PREFIX=  series: who submits it, addresses, what the subjects begin with
 #   SPARSE=                   check: a sparse of your own

@@ -134,7 +134,7 @@ static const struct {
 	[OP_NSFS]	 = { "nsfs",		5, SHELF_NS, SHELF_NS, .anywhere = true },
 	[OP_HANDLE]	 = { "handle",		3, SHELF_NS, .anywhere = true },
 	[OP_OPEN_HANDLE] = { "open-handle",	3, .gives = SHELF_NS, .anywhere = true },
-	[OP_LISTNS]	 = { "listns",		3, .anywhere = true },
+	[OP_LISTNS]	 = { "listns",		3, SHELF_NS, .anywhere = true },
 	[OP_PIDFD_NS]	 = { "pidfd-ns",	3, SHELF_PIDFD, SHELF_NS, .anywhere = true },
 	[OP_CLOCKS]	 = { "clocks",		10, .anywhere = true },
 	[OP_TIMER]	 = { "timer",		4, .anywhere = true },
@@ -879,9 +879,13 @@ static void do_listns(uint64_t *random)
 	};
 	size_t count = PICK(random, 0, 1, 100, 100, 100);
 	unsigned int flags = 0;
-	uint64_t ids[100];
+	uint64_t ids[100], seen;
+	bool after = false;
 	long i, nr;
 
+	/* What is not a namespace has no id, and what is need not be a user namespace. */
+	if (ioctl(shared->fd, NS_GET_ID, &seen))
+		seen = 0;
 	switch (draw(random, 16)) {
 	case 0:
 		flags = 1;
@@ -901,11 +905,39 @@ static void do_listns(uint64_t *random)
 	case 5:
 		req.ns_id = UINT64_MAX - 1;
 		break;
+	case 6:
+		after = seen;
+		break;
+	case 7:
+		after = seen;
+		req.user_ns_id = seen;
+		break;
+	case 8:
+	case 9:
+		req.user_ns_id = seen;
+		break;
 	}
-	say(" flags %u size %u spare %u after %" PRIx64 " of %s count %zu", flags, req.size,
-	    req.spare, req.ns_id, req.user_ns_id ? "own" : "all", count);
+	say(" flags %u size %u spare %u after", flags, req.size, req.spare);
+	if (after) {
+		req.ns_id = seen;
+		say_id(seen);
+	} else {
+		say(" %" PRIx64, req.ns_id);
+	}
+	say(" of");
+	if (!req.user_ns_id)
+		say(" all");
+	else if (req.user_ns_id == LISTNS_CURRENT_USER)
+		say(" own");
+	else
+		say_id(req.user_ns_id);
+	say(" count %zu", count);
 	nr = syscall(NR_listns, &req, ids, count, flags);
-	say_number(nr);
+	/* Behind the last one there may be others for a while that are about to go, not to be listed. */
+	if (after && (!nr || (nr < 0 && errno == ENOENT)))
+		say(" none");
+	else
+		say_number(nr);
 	for (i = 0; i < nr; i++)
 		say_id(ids[i]);
 }
@@ -1221,6 +1253,34 @@ static void do_sleep(uint64_t *random)
 		say_due(clock, &time);
 }
 
+/* The whole seconds of a time, as the kernel counts them: before 1970 too. */
+static int64_t whole_seconds(int64_t time)
+{
+	return time / NSEC_PER_SEC - (time % NSEC_PER_SEC < 0);
+}
+
+/* The moment at which the clock of the caller's namespace began, in real time. */
+static void say_btime(void)
+{
+	FILE *file = fopen("/proc/stat", "re");
+	unsigned long long btime = 0;
+	int64_t bounds[2], least, most;
+	char line[4096];
+	bool found = false;
+
+	while (file && !found && fgets(line, sizeof(line), file))
+		found = sscanf(line, "btime %llu", &btime) == 1;
+	if (file)
+		fclose(file);
+	if (!found || !fine_offset(clock_gettime, CLOCK_BOOTTIME, 0, bounds)) {
+		say(" none");
+		return;
+	}
+	least = whole_seconds(-bounds[1]);
+	most = whole_seconds(-bounds[0]);
+	say((int64_t)btime < least ? " below" : (int64_t)btime > most ? " above" : " at");
+}
+
 static void do_uptime(uint64_t *random)
 {
 	int64_t before = read_clock(clock_gettime, CLOCK_BOOTTIME), after, uptime, start;
@@ -1250,6 +1310,7 @@ static void do_uptime(uint64_t *random)
 		fclose(file);
 	start = (int64_t)ticks * (NSEC_PER_SEC / 100);
 	say(start > after ? " above" : start < after - 600 * NSEC_PER_SEC ? " below" : " at");
+	say_btime();
 	shared->error = 0;
 }
 

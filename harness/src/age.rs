@@ -9,6 +9,7 @@ use crate::{
     guest::{self, Guest, Machine},
     initramfs,
     kbuild::{self, Kind},
+    report::keep,
     statistics::slope,
     steps::Step,
     Context,
@@ -23,6 +24,9 @@ use std::{
 
 /// With the ordinary allocator, which counts its objects.
 const KINDS: [Kind; 2] = [Kind::StockBench, Kind::RustBench];
+
+/// A short life, as the guest reads it: parts of so many cycles.
+pub const SHORT: &str = "cycles,20,200";
 
 /// Parts of the cycles, each of which ends with a sample.
 const PARTS: u32 = 20;
@@ -66,7 +70,8 @@ pub struct Life {
     samples: Vec<Sample>,
     /// Starts, execs, freezes and thaws, stops.
     events: Option<String>,
-    problems: Vec<String>,
+    /// What else is wrong: what the kernel reported of itself.
+    pub problems: Vec<String>,
 }
 
 fn parse(output: &str) -> Result<Life> {
@@ -196,6 +201,7 @@ pub fn age(context: &Context, options: &Options) -> Result<bool> {
         }
     }
     let mut good = true;
+    let mut report = String::new();
     for (name, argument, parts) in jobs {
         let mut stock = None;
         for kind in KINDS {
@@ -204,11 +210,14 @@ pub fn age(context: &Context, options: &Options) -> Result<bool> {
                 step.expect(parts.into());
                 live(context, step, kind, &argument)
             })?;
-            println!("{title}: {life}");
+            let mut text = format!("{title}: {life}\n");
             for failure in life.failures(stock.as_ref().unwrap_or(&life)) {
-                println!("FAILED {title}: {failure}");
+                text += &format!("FAILED {title}: {failure}\n");
                 good = false;
             }
+            print!("{text}");
+            report += &text;
+            keep(context, "age", &report)?;
             stock.get_or_insert(life);
         }
     }
@@ -244,14 +253,14 @@ pub fn live(context: &Context, step: &Step, kind: Kind, argument: &str) -> Resul
             life.samples.len(),
             complaint
                 .map(str::to_owned)
-                .unwrap_or(transcript.problems.join("; "))
+                .unwrap_or(transcript.complaints().join("; "))
         );
     }
     ensure!(
         life.samples.iter().all(|sample| !sample.counts.is_empty()),
         "the guest counted nothing"
     );
-    life.problems = transcript.problems;
+    life.problems = transcript.complaints();
     Ok(life)
 }
 

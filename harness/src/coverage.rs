@@ -10,6 +10,7 @@ use crate::{
     fuzz, initramfs,
     kbuild::{self, Kind},
     programs::{KUNIT, SELFTESTS},
+    report::keep,
     steps::Step,
     test::{boot, KUNIT_OFF, SHORT_FUZZ},
     Context,
@@ -30,6 +31,14 @@ const ENOUGH: f64 = 95.0;
 
 /// Where the kernel maps its image: `__START_KERNEL_map`. It is not relocated.
 const IMAGE: u64 = 0xffff_ffff_8000_0000;
+
+/// The files of which the profile knows no line that the series adds, and why.
+const NOT_IN_PROFILE: [(&str, &str); 4] = [
+    ("rust/kernel/error.rs", "an attribute"),
+    ("rust/kernel/lib.rs", "modules"),
+    ("rust/kernel/sync.rs", "a module and what it exports"),
+    ("rust/kernel/time.rs", "a module"),
+];
 
 /// Why the lines that no test executes are not executed.
 const REASONS: &str = include_str!("../coverage.reasons");
@@ -61,6 +70,9 @@ pub fn coverage(context: &Context, options: &Options) -> Result<bool> {
     let image = context.build_dir(KIND).join("vmlinux");
     let data = fs::read(&image).with_context(|| format!("cannot read {}", image.display()))?;
     let profile = Profile::new(&data)?;
+    let config = context.build_dir(KIND).join(".config");
+    let config =
+        fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
     steps.run("pack the guest", |step| {
         initramfs::pack(context, step, KIND).map(drop)
     })?;
@@ -95,10 +107,9 @@ pub fn coverage(context: &Context, options: &Options) -> Result<bool> {
             context,
             &lcov(context, step, &raw, &image)?,
             &added(context)?,
+            &config,
         )?;
-        let text = dir.join("coverage.txt");
-        fs::write(&text, report.to_string())
-            .with_context(|| format!("cannot write {}", text.display()))?;
+        keep(context, "coverage", &report.to_string())?;
         Ok(report)
     })?;
     println!("\n{report}");
@@ -284,11 +295,20 @@ fn parse_diff(diff: &str) -> Added {
     added
 }
 
-/// One file's lines.
+/// One file's lines, none if the profile has none of them.
 struct Row {
     file: String,
     lines: usize,
     covered: usize,
+}
+
+impl Row {
+    /// Why the profile has none of its lines, if that is right.
+    fn excuse(&self) -> Option<&'static str> {
+        let excuses = NOT_IN_PROFILE.iter();
+        let (_, excuse) = excuses.copied().find(|(file, _)| *file == self.file)?;
+        Some(excuse)
+    }
 }
 
 /// A line that no test executes, and why.
@@ -301,14 +321,17 @@ struct Missed {
 struct Report {
     rows: Vec<Row>,
     missed: Vec<Missed>,
+    /// What the kernel is compiled without.
+    left_out: Vec<String>,
 }
 
 impl Report {
-    fn new(context: &Context, trace: &str, added: &Added) -> Result<Self> {
+    fn new(context: &Context, trace: &str, added: &Added, config: &str) -> Result<Self> {
         let lines = parse_lcov(trace);
         let mut report = Self {
             rows: vec![],
             missed: vec![],
+            left_out: vec![],
         };
         for (file, ranges) in added {
             let path = context.tree.join(file);
@@ -320,18 +343,18 @@ impl Report {
                 .iter()
                 .position(|line| line.starts_with("#[kunit_tests("));
             let end = end.unwrap_or(source.len());
-            let counts = lines
-                .iter()
-                .find(|(name, _)| Path::new(name).ends_with(file));
-            let Some((_, counts)) = counts else {
-                continue;
-            };
-            let counted = counts.iter().filter(|&(&number, _)| {
+            let added = |number: usize| {
                 number <= end
                     && ranges
                         .iter()
                         .any(|&(from, to)| (from..to).contains(&number))
-            });
+            };
+            let counts = lines
+                .iter()
+                .find(|(name, _)| Path::new(name).ends_with(file));
+            let counts = counts.map(|(_, counts)| counts);
+            let counted = counts.into_iter().flatten();
+            let counted = counted.filter(|&(&number, _)| added(number));
             let mut row = Row {
                 file: file.clone(),
                 lines: 0,
@@ -349,12 +372,15 @@ impl Report {
                     });
                 }
             }
-            if row.lines > 0 {
-                report.rows.push(row);
-            }
+            report.rows.push(row);
+            let left_out = left_out(&source, config).into_iter();
+            let left_out = left_out.filter(|&(number, _)| added(number));
+            report
+                .left_out
+                .extend(left_out.map(|(number, what)| format!("{file}:{number}: {what}")));
         }
         ensure!(
-            !report.rows.is_empty(),
+            report.rows.iter().any(|row| row.lines > 0),
             "llvm-cov knows no line of the series"
         );
         Ok(report)
@@ -368,8 +394,40 @@ impl Report {
 
     /// Whether enough is covered, and a reason given for the rest.
     fn good(&self) -> bool {
-        self.percent() >= ENOUGH && self.missed.iter().all(|missed| missed.reason.is_some())
+        self.percent() >= ENOUGH
+            && self.missed.iter().all(|missed| missed.reason.is_some())
+            && self
+                .rows
+                .iter()
+                .all(|row| row.lines > 0 || row.excuse().is_some())
     }
+}
+
+/// What a kernel with this configuration is compiled without: the number of the line, the condition
+/// and the line that it is for. Imports are no matter.
+fn left_out(source: &[&str], config: &str) -> Vec<(usize, String)> {
+    let set = |option| config.lines().any(|line| line == format!("{option}=y"));
+    let mut found = vec![];
+    for (index, pair) in source.windows(2).enumerate() {
+        let (line, next) = (pair[0].trim(), pair[1].trim());
+        let condition = line
+            .strip_prefix("#[cfg(")
+            .and_then(|rest| rest.strip_suffix(")]"));
+        let Some(condition) = condition else {
+            continue;
+        };
+        let negated = condition
+            .strip_prefix("not(")
+            .and_then(|rest| rest.strip_suffix(')'));
+        let compiled = match negated {
+            Some(option) => !set(option),
+            None => set(condition),
+        };
+        if !compiled && !next.starts_with("use ") {
+            found.push((index + 1, format!("{line} {next}")));
+        }
+    }
+    found
 }
 
 /// What [`REASONS`] has about a line: a file, a line, and the reason, each line indented deeper.
@@ -400,6 +458,11 @@ impl fmt::Display for Report {
         let (mut lines, mut covered) = (0, 0);
         writeln!(table, "{:width$}  lines  covered       %", "")?;
         for row in &self.rows {
+            if row.lines == 0 {
+                let excuse = row.excuse().unwrap_or("NO REASON GIVEN");
+                writeln!(table, "{:width$}  not in the profile: {excuse}", row.file)?;
+                continue;
+            }
             lines += row.lines;
             covered += row.covered;
             let percent = row.covered as f64 * 100.0 / row.lines as f64;
@@ -425,6 +488,10 @@ impl fmt::Display for Report {
             let reason = reason.unwrap_or("NO REASON GIVEN");
             writeln!(table, "{place}: {text}\n    {reason}")?;
         }
+        writeln!(table, "\nnot compiled in this configuration:")?;
+        for item in &self.left_out {
+            writeln!(table, "{item}")?;
+        }
         f.write_str(&table)
     }
 }
@@ -446,6 +513,45 @@ mod tests {
     fn reads_lcov() {
         let lines = parse_lcov("SF:/a/b.rs\nFN:1,f\nDA:3,2\nDA:4,0\nend_of_record\n");
         assert_eq!(lines["/a/b.rs"], BTreeMap::from([(3, 2), (4, 0)]));
+    }
+
+    #[test]
+    fn a_file_that_the_profile_lacks_needs_an_excuse() {
+        let row = |file: &str, lines| Row {
+            file: file.to_owned(),
+            lines,
+            covered: lines,
+        };
+        let report = |rows| Report {
+            rows,
+            missed: vec![],
+            left_out: vec![],
+        };
+        let excused = report(vec![row("a.rs", 5), row("rust/kernel/time.rs", 0)]);
+        assert!(excused.good());
+        assert!(excused.to_string().contains("not in the profile: a module"));
+        let lacking = report(vec![row("a.rs", 5), row("b.rs", 0)]);
+        assert!(!lacking.good());
+        assert!(lacking
+            .to_string()
+            .contains("not in the profile: NO REASON"));
+    }
+
+    #[test]
+    fn finds_what_a_configuration_leaves_out() {
+        let source = [
+            "#[cfg(CONFIG_A)]",
+            "fn a() {}",
+            "    #[cfg(not(CONFIG_A))]",
+            "    fn not_a() {}",
+            "#[cfg(CONFIG_B)]",
+            "use b::b;",
+        ];
+        assert_eq!(
+            left_out(&source, "CONFIG_A=y\n"),
+            [(3, "#[cfg(not(CONFIG_A))] fn not_a() {}".to_owned())]
+        );
+        assert_eq!(left_out(&source, "")[0].0, 1);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::{
     guest::{self, Guest, Machine, Transcript},
     initramfs,
     kbuild::{self, Kind},
+    report::keep,
     steps::{Step, Steps},
     test::KUNIT_OFF,
     Context,
@@ -27,6 +28,7 @@ use std::{
     fmt::{self, Write as _},
     fs,
     ops::Range,
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -46,13 +48,17 @@ pub const KINDS: [Kind; 2] = [Kind::Stock, Kind::Rust];
 
 #[derive(Args)]
 pub struct Options {
-    /// What the operations are drawn from.
+    /// What the operations are drawn from; the first of the seeds.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many operations on each kernel, in sequences of 200.
+    /// How many seeds there are, one after the other, which share the operations.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    seeds: u32,
+    /// How many operations on each kernel, in sequences of 200: one of each seed, or more.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
     operations: u32,
-    /// Instead, one sequence again, with these of its operations: SEQUENCE:OPERATION,OPERATION…
+    /// Instead, one sequence of the first seed again, with these of its operations:
+    /// SEQUENCE:OPERATION,OPERATION…
     #[arg(long, value_parser = Request::parse)]
     replay: Option<Request>,
     /// With the kernels as they are.
@@ -214,10 +220,10 @@ fn run(context: &Context, step: &Step, kind: Kind, seed: u64, requests: &[Reques
         let complete = answers.len() == rest.len();
         all.answers.extend(answers);
         if complete {
-            all.problems.extend(transcript.problems);
+            all.problems.extend(transcript.complaints());
             break;
         }
-        let why = transcript.problems.join("; ");
+        let why = transcript.complaints().join("; ");
         deaths += 1;
         if deaths > DEATHS {
             bail!(
@@ -246,9 +252,13 @@ fn boot(
         .iter()
         .map(|request| request.to_line(seed))
         .collect();
-    let path = dir.join("requests");
+    let path = dir.join(format!("requests-{}", kind.name()));
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    // Both kernels' guests begin at the same time, but have the one program.
+    static PACKING: Mutex<()> = Mutex::new(());
+    let packing = PACKING.lock();
     let initrd = initramfs::pack_job(context, step, kind, "fuzz", &[("/requests", &path)])?;
+    drop(packing);
     let guest = Guest {
         name: format!("fuzz-{}", kind.name()),
         kind,
@@ -297,90 +307,154 @@ fn run_both(
     Ok([stock?.answers, ours?.answers])
 }
 
-/// What a number of sequences came to on both kernels.
-pub struct Comparison {
+/// How much was run on both kernels, of one seed or of several.
+struct Tally {
     kinds: [Kind; 2],
-    seed: u64,
     sequences: u32,
+    different: usize,
     allowed: u32,
+    counts: Counts,
+    times: [Duration; 2],
+}
+
+impl Tally {
+    fn new(kinds: [Kind; 2]) -> Self {
+        Self {
+            kinds,
+            sequences: 0,
+            different: 0,
+            allowed: 0,
+            counts: Counts::new(),
+            times: [Duration::ZERO; 2],
+        }
+    }
+
+    fn count(&mut self, counts: &Counts) {
+        for (kind, outcomes) in counts {
+            let counts = self.counts.entry(kind.clone()).or_default();
+            for (outcome, count) in outcomes {
+                *counts.entry(outcome.clone()).or_default() += count;
+            }
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.sequences += other.sequences;
+        self.different += other.different;
+        self.allowed += other.allowed;
+        self.count(&other.counts);
+        let times = self.times.iter_mut().zip(other.times);
+        times.for_each(|(time, other)| *time += other);
+    }
+
+    /// What each kind of operation came to on ours, a line for each.
+    fn outcomes(&self) -> String {
+        let mut text = String::new();
+        for (kind, outcomes) in &self.counts {
+            let mut sorted: Vec<_> = outcomes.iter().collect();
+            sorted.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+            text += &format!("  {kind:12}");
+            for (outcome, count) in sorted {
+                text += &format!(" {outcome} {count}");
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operations = u64::from(self.sequences) * u64::from(LENGTH);
+        write!(
+            f,
+            "{} sequences, {operations} operations on each kernel",
+            self.sequences
+        )?;
+        for (kind, time) in self.kinds.into_iter().zip(self.times) {
+            let rate = operations as f64 / time.as_secs_f64();
+            write!(f, ", {rate:.0} a second on {}", kind.name())?;
+        }
+        write!(
+            f,
+            ": {} differ, {} allowed to (ENOMEM from a write)",
+            self.different, self.allowed
+        )
+    }
+}
+
+/// What a number of a seed's sequences came to on both kernels.
+pub struct Comparison {
+    seed: u64,
+    tally: Tally,
     /// Those that differ, and from which line on.
     different: Vec<(u32, usize)>,
-    counts: Counts,
     problems: Vec<String>,
-    times: [Duration; 2],
 }
 
 impl Comparison {
     pub fn new(kinds: [Kind; 2], seed: u64) -> Self {
         Self {
-            kinds,
             seed,
-            sequences: 0,
-            allowed: 0,
+            tally: Tally::new(kinds),
             different: vec![],
-            counts: Counts::new(),
             problems: vec![],
-            times: [Duration::ZERO; 2],
         }
     }
 
-    /// Runs the next sequences, as many as one boot takes or fewer, on both kernels: two steps.
+    /// Runs the next sequences, as many as one boot takes or fewer, on both kernels at the same
+    /// time: two steps.
     pub fn advance(&mut self, context: &Context, steps: &mut Steps, most: u32) -> Result<()> {
-        let first = self.sequences;
+        let (seed, kinds) = (self.seed, self.tally.kinds);
+        let first = self.tally.sequences;
         let count = most.min(SEQUENCES);
-        let requests = hashes(first..first + count);
-        let mut both = vec![];
-        for (index, kind) in self.kinds.into_iter().enumerate() {
+        let requests = &hashes(first..first + count);
+        let both = steps.both(kinds.map(|kind| {
             let title = format!(
-                "seed {}, sequences {first} to {} on the {} kernel",
-                self.seed,
+                "seed {seed}, sequences {first} to {} on the {} kernel",
                 first + count - 1,
                 kind.name()
             );
-            let run = steps.run(&title, |step| {
+            (title, move |step: &Step| {
                 step.expect(count.into());
-                run(context, step, kind, self.seed, &requests)
-            })?;
-            self.times[index] += run.time;
-            let name = kind.name();
-            let problems = run.problems.into_iter();
+                run(context, step, kind, seed, requests)
+            })
+        }))?;
+        for ((kind, run), time) in kinds.into_iter().zip(&both).zip(&mut self.tally.times) {
+            *time += run.time;
+            let problems = run.problems.iter();
             self.problems
-                .extend(problems.map(|why| format!("{name}: {why}")));
-            if kind.is_ours() {
-                for (kind, outcomes) in run.counts {
-                    let counts = self.counts.entry(kind).or_default();
-                    for (outcome, count) in outcomes {
-                        *counts.entry(outcome).or_default() += count;
-                    }
-                }
-            }
-            both.push(run.answers);
+                .extend(problems.map(|why| format!("{}: {why}", kind.name())));
         }
-        self.sequences += count;
-        for (request, (stock, ours)) in requests.iter().zip(both[0].iter().zip(&both[1])) {
+        let [stock, ours] = both;
+        self.tally.count(&ours.counts);
+        self.tally.sequences += count;
+        for (request, (stock, ours)) in requests.iter().zip(stock.answers.iter().zip(&ours.answers))
+        {
             match relation(stock, ours) {
                 Relation::Same => {}
-                Relation::Allowed => self.allowed += 1,
+                Relation::Allowed => self.tally.allowed += 1,
                 Relation::Different => {
                     let line = same_lines(&stock.lines(), &ours.lines());
                     self.different.push((request.sequence, line));
                 }
             }
         }
+        self.tally.different = self.different.len();
         Ok(())
     }
 
-    /// Looks for the shortest form of the first sequences that differ, and tells it.
-    pub fn explain(&self, context: &Context) -> Result<()> {
+    /// Looks for the shortest form of the first sequences that differ, and gives it.
+    pub fn explain(&self, context: &Context) -> Result<String> {
         let mut steps = context.steps(self.different.len().min(SHRUNK))?;
+        let mut text = String::new();
         for &(sequence, line) in self.different.iter().take(SHRUNK) {
             let title = format!("make sequence {sequence} short");
-            let report = steps.run(&title, |step| {
-                explain(context, step, self.kinds, self.seed, sequence, line)
+            text += &steps.run(&title, |step| {
+                explain(context, step, self.tally.kinds, self.seed, sequence, line)
             })?;
-            println!("\n{report}");
         }
-        Ok(())
+        Ok(text)
     }
 
     /// What is not good, if anything is.
@@ -395,43 +469,12 @@ impl Comparison {
     }
 }
 
-impl fmt::Display for Comparison {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let operations = u64::from(self.sequences) * u64::from(LENGTH);
-        writeln!(f, "what the operations came to:")?;
-        for (kind, outcomes) in &self.counts {
-            write!(f, "  {kind:12}")?;
-            let mut sorted: Vec<_> = outcomes.iter().collect();
-            sorted.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-            for (outcome, count) in sorted {
-                write!(f, " {outcome} {count}")?;
-            }
-            writeln!(f)?;
-        }
-        write!(
-            f,
-            "seed {}: {} sequences, {operations} operations on each kernel",
-            self.seed, self.sequences
-        )?;
-        for (kind, time) in self.kinds.into_iter().zip(self.times) {
-            let rate = operations as f64 / time.as_secs_f64();
-            write!(f, ", {rate:.0} a second on {}", kind.name())?;
-        }
-        write!(
-            f,
-            ": {} differ, {} allowed to (ENOMEM from a write)",
-            self.different.len(),
-            self.allowed
-        )
-    }
-}
-
 /// Builds both kernels, runs as many operations as asked for, and compares.
 pub fn fuzz(context: &Context, options: &Options) -> Result<bool> {
-    let sequences = options.operations.div_ceil(LENGTH);
+    let sequences = options.operations.div_ceil(LENGTH).div_ceil(options.seeds);
     let runs = match options.replay {
         Some(_) => 1,
-        None => 2 * sequences.div_ceil(SEQUENCES) as usize,
+        None => 2 * options.seeds as usize * sequences.div_ceil(SEQUENCES) as usize,
     };
     let builds = if options.no_build {
         0
@@ -452,16 +495,34 @@ pub fn fuzz(context: &Context, options: &Options) -> Result<bool> {
         print!("{}", side_by_side(&stock[0].lines(), &ours[0].lines()));
         return Ok(relation(&stock[0], &ours[0]) != Relation::Different);
     }
-    let mut comparison = Comparison::new(KINDS, options.seed);
-    while comparison.sequences < sequences {
-        comparison.advance(context, &mut steps, sequences - comparison.sequences)?;
+    let mut total = Tally::new(KINDS);
+    let mut report = String::new();
+    let mut failures = vec![];
+    for seed in (0..options.seeds).map(|index| options.seed.wrapping_add(index.into())) {
+        let mut comparison = Comparison::new(KINDS, seed);
+        while comparison.tally.sequences < sequences {
+            let rest = sequences - comparison.tally.sequences;
+            comparison.advance(context, &mut steps, rest)?;
+        }
+        let text = format!(
+            "seed {seed}: {}\n{}",
+            comparison.tally,
+            comparison.explain(context)?
+        );
+        print!("{text}");
+        report += &text;
+        failures.extend(comparison.failures());
+        total.add(&comparison.tally);
+        // What there is is kept, should a later seed's guest not start.
+        keep(context, "fuzz", &report)?;
     }
-    comparison.explain(context)?;
-    let failures = comparison.failures();
-    println!("\n{comparison}");
+    let mut text = format!("\nwhat the operations came to:\n{}", total.outcomes());
+    text += &format!("{} seeds: {total}\n", options.seeds);
     for failure in &failures {
-        println!("FAILED {failure}");
+        text += &format!("FAILED {failure}\n");
     }
+    print!("{text}");
+    keep(context, "fuzz", &(report + &text))?;
     Ok(failures.is_empty())
 }
 
@@ -498,7 +559,7 @@ fn explain(
     if relation(&stock[0], &ours[0]) != Relation::Different {
         return Ok(format!(
             "seed {seed}, sequence {sequence}: differed once, but not when it was run again; \
-             then this was the first line:\n        {}",
+             then this was the first line:\n        {}\n",
             our_lines.get(line).map_or("-", String::as_str)
         ));
     }
@@ -593,6 +654,27 @@ mod tests {
         assert_eq!(counts["write"]["ok"], 6);
         assert_eq!(counts["write"]["EACCES"], 4);
         assert!(counts["read"].is_empty());
+    }
+
+    #[test]
+    fn seeds_add_up() {
+        let mut total = Tally::new(KINDS);
+        for allowed in [1, 2] {
+            let mut tally = Tally::new(KINDS);
+            tally.sequences = 5;
+            tally.allowed = allowed;
+            tally.times = [Duration::from_secs(1), Duration::from_secs(2)];
+            let mut counts = Counts::new();
+            add_counts(&mut counts, "TIMENS-COUNT write ok 3 EACCES 4\n");
+            tally.count(&counts);
+            total.add(&tally);
+        }
+        assert_eq!(
+            total.to_string(),
+            "10 sequences, 2000 operations on each kernel, 1000 a second on stock, 500 a second \
+             on rust: 0 differ, 3 allowed to (ENOMEM from a write)"
+        );
+        assert_eq!(total.outcomes(), "  write        EACCES 8 ok 6\n");
     }
 
     #[test]

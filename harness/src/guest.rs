@@ -15,7 +15,7 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         atomic::{AtomicBool, Ordering},
-        Arc,
+        Arc, Mutex,
     },
     thread,
     time::{Duration, Instant},
@@ -131,6 +131,15 @@ pub struct Transcript {
     pub races: Vec<String>,
     /// How many it reported elsewhere in the kernel.
     pub races_elsewhere: usize,
+}
+
+impl Transcript {
+    /// All that the run is not good for: races too.
+    pub fn complaints(&self) -> Vec<String> {
+        let races = self.races.iter();
+        let races = races.map(|race| format!("the kernel reported: {race}"));
+        self.problems.iter().cloned().chain(races).collect()
+    }
 }
 
 /// How a guest ended.
@@ -260,6 +269,14 @@ pub fn run(
         ..Transcript::default()
     };
     (transcript.races, transcript.races_elsewhere) = races(&transcript.console);
+    if matches!(guest.kind, Kind::RustKcsan | Kind::StockKcsan) {
+        step.print(&format!(
+            "{}: KCSAN reported {} races of time namespaces, {} elsewhere in the kernel",
+            guest.name,
+            transcript.races.len(),
+            transcript.races_elsewhere
+        ));
+    }
     transcript.problems = judge(&transcript, &ending, &read_lossy(&errors));
     if !transcript.problems.is_empty() {
         step.show_tail(&console);
@@ -362,6 +379,9 @@ fn accelerator(context: &Context, step: &Step, kind: Kind) -> Result<Accelerator
     if !Path::new("/dev/kvm").exists() {
         return Ok(Accelerator::Tcg);
     }
+    // Guests that start at the same time wait for one probe.
+    static PROBING: Mutex<()> = Mutex::new(());
+    let _one = PROBING.lock();
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let cache = context.out.join("accelerator");
     let known = fs::read_to_string(&cache).unwrap_or_default();

@@ -2,6 +2,7 @@
 
 //! The selftests that a guest runs, by the paths under which the kernel installs them.
 
+use crate::guest::Machine;
 use std::fmt::Write;
 
 /// One selftest.
@@ -18,6 +19,7 @@ pub struct List {
     pub name: &'static str,
     /// What the results' names end with, to tell them from those of the plain run.
     pub note: &'static str,
+    pub machine: Machine,
     pub groups: &'static [&'static [Program]],
 }
 
@@ -89,6 +91,7 @@ const OTHERS: &[Program] = &[
 pub const SELFTESTS: List = List {
     name: "selftests",
     note: "",
+    machine: Machine::Fast,
     groups: &[TIMENS, OTHERS],
 };
 
@@ -96,6 +99,7 @@ pub const SELFTESTS: List = List {
 pub const OTHER_VDSO: List = List {
     name: "other-vdso",
     note: "",
+    machine: Machine::Fast,
     groups: &[TIMENS],
 };
 
@@ -103,6 +107,7 @@ pub const OTHER_VDSO: List = List {
 pub const NO_COUNTER: List = List {
     name: "no-counter",
     note: ", no counter",
+    machine: Machine::Fast,
     groups: &[&[
         program("timens/timens", 60),
         program("timens/vdso_offsets", 120),
@@ -118,16 +123,26 @@ pub const NO_COUNTER: List = List {
 pub const RACE: List = List {
     name: "race",
     note: "",
+    machine: Machine::Fast,
     groups: &[&[
         program("timens/join_race", 1800),
         program("timens/offsets_race", 3600),
     ]],
 };
 
+/// The same with four CPUs.
+pub const WIDE_RACE: List = List {
+    name: "wide-race",
+    note: ", 4 CPUs",
+    machine: Machine::Wide,
+    groups: RACE.groups,
+};
+
 /// Container runtimes and people's tools.
 pub const CLIENTS: List = List {
     name: "clients",
     note: "",
+    machine: Machine::Fast,
     groups: &[&[
         program("tools/util-linux", 300),
         program("tools/manual", 120),
@@ -142,6 +157,7 @@ pub const CLIENTS: List = List {
 pub const LEAVE: List = List {
     name: "leave",
     note: "",
+    machine: Machine::Fast,
     groups: &[&[program("move/leave", 300)]],
 };
 
@@ -149,6 +165,7 @@ pub const LEAVE: List = List {
 pub const ARRIVE_EARLY: List = List {
     name: "early",
     note: ", smaller uptime",
+    machine: Machine::Fast,
     groups: &[&[program("move/arrive", 300)]],
 };
 
@@ -156,6 +173,7 @@ pub const ARRIVE_EARLY: List = List {
 pub const ARRIVE_LATE: List = List {
     name: "late",
     note: ", larger uptime",
+    machine: Machine::Fast,
     groups: ARRIVE_EARLY.groups,
 };
 
@@ -166,10 +184,18 @@ pub const CLIENT_LISTS: [&List; 4] = [&CLIENTS, &LEAVE, &ARRIVE_EARLY, &ARRIVE_L
 pub const KUNIT: List = List {
     name: "kunit",
     note: "",
+    machine: Machine::Fast,
     groups: &[],
 };
 
-pub const LISTS: [&List; 5] = [&SELFTESTS, &OTHER_VDSO, &NO_COUNTER, &RACE, &KUNIT];
+pub const LISTS: [&List; 6] = [
+    &SELFTESTS,
+    &OTHER_VDSO,
+    &NO_COUNTER,
+    &RACE,
+    &WIDE_RACE,
+    &KUNIT,
+];
 
 pub fn all() -> impl Iterator<Item = &'static Program> {
     LISTS.into_iter().flat_map(List::programs)

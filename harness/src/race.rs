@@ -13,9 +13,9 @@ use crate::{
     kbuild::{self, Kind},
     ktap,
     programs::RACE,
-    report::{Column, Status},
+    report::{keep, Column, Status},
     steps::Step,
-    test::KUNIT_OFF,
+    test::{column, KUNIT_OFF},
     Context,
 };
 use anyhow::Result;
@@ -46,23 +46,58 @@ pub fn rounds(count: u32) -> [String; 2] {
     ]
 }
 
+/// What can be wrong: in short, and as the programs say it behind a number.
+const FAILURES: [(&str, &str); 8] = [
+    ("zero", "zero"),
+    ("no offset", "without the offset"),
+    ("wrong", "wrong otherwise"),
+    ("torn", "torn"),
+    ("stale", "stale"),
+    ("early", "refused too early"),
+    ("late", "done too late"),
+    ("lost", "lost"),
+];
+
+/// How often each of [`FAILURES`] was seen.
+type Breakdown = [u64; FAILURES.len()];
+
+/// Takes what a line says of failures into the breakdown.
+fn break_down(line: &str, breakdown: &mut Breakdown) {
+    // Behind the program, the line and the test, and how many were looked at.
+    let said = line.splitn(4, ':').nth(3).unwrap_or_default();
+    let said = said.rsplit(": ").next().unwrap_or_default();
+    for part in said.split(", ") {
+        let Some((count, what)) = part.split_once(' ') else {
+            continue;
+        };
+        let index = FAILURES.iter().position(|(_, said)| *said == what);
+        if let (Some(index), Ok(count)) = (index, count.parse::<u64>()) {
+            breakdown[index] += count;
+        }
+    }
+}
+
 /// What a program said of one race.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Count {
     rounds: u64,
     overlaps: u64,
     failures: u64,
+    breakdown: Breakdown,
 }
 
 /// The races in a guest's output, in their order.
 fn parse(output: &str) -> Vec<(String, Count)> {
     let mut races = vec![];
     let mut name = "";
+    let mut breakdown = Breakdown::default();
     for line in output.lines() {
         if let Some((_, rest)) = line.split_once("#  RUN ") {
             name = rest.trim().trim_end_matches(" ...");
+            breakdown = Breakdown::default();
         }
         let Some((_, rest)) = line.split_once(":RACE ") else {
+            break_down(line, &mut breakdown);
             continue;
         };
         let words: Vec<_> = rest.split_whitespace().collect();
@@ -78,6 +113,7 @@ fn parse(output: &str) -> Vec<(String, Count)> {
                     rounds,
                     overlaps,
                     failures,
+                    breakdown,
                 },
             ));
         }
@@ -126,6 +162,23 @@ impl fmt::Display for Table {
             }
             writeln!(f)?;
         }
+        write!(f, "\n{:width$} CPUs kernel", "what was wrong")?;
+        for (name, _) in FAILURES {
+            write!(f, " {name:>9}")?;
+        }
+        writeln!(f)?;
+        for ((name, cpus), row) in &self.0 {
+            for kind in KINDS {
+                let Some(count) = row.0.get(kind.name()) else {
+                    continue;
+                };
+                write!(f, "{name:width$} {cpus:4} {:6}", column(kind))?;
+                for count in count.breakdown {
+                    write!(f, " {count:9}")?;
+                }
+                writeln!(f)?;
+            }
+        }
         Ok(())
     }
 }
@@ -165,10 +218,12 @@ pub fn race(context: &Context, options: &Options) -> Result<bool> {
             failures.extend(found.failures.iter().map(|why| format!("{title}: {why}")));
         }
     }
-    println!("\n{table}");
+    let mut report = table.to_string();
     for failure in &failures {
-        println!("FAILED {failure}");
+        report += &format!("FAILED {failure}\n");
     }
+    print!("\n{report}");
+    keep(context, "race", &report)?;
     Ok(failures.is_empty())
 }
 
@@ -218,7 +273,10 @@ fn run(context: &Context, step: &Step, kind: Kind, machine: Machine, count: u32)
 mod tests {
     use super::*;
 
-    const OUTPUT: &str = "#  RUN           r.joins.x ...\n# r.c:1:x:3 writes done\n\
+    const OUTPUT: &str = "#  RUN           r.joins.x ...\n# r.c:1:x:3 writes done, 2 refused\n\
+                          # r.c:2:x:round 3: RAW is 0 ns, since the round began 1 ns\n\
+                          # r.c:5:x:9 clock reads: 4 zero, 5 without the offset, 6 wrong otherwise\n\
+                          # r.c:6:x:0 torn, 7 stale, 1 refused too early, 2 done too late, 3 lost\n\
                           # r.c:7:x:RACE rounds 10 overlaps 4 failures 1\nnot ok 1 r.joins.x\n\
                           #  RUN           r.reads.x ...\n\
                           # r.c:7:x:RACE rounds 10 overlaps 6 failures 0\nok 2 r.reads.x\n";
@@ -233,9 +291,11 @@ mod tests {
             Count {
                 rounds: 10,
                 overlaps: 4,
-                failures: 1
+                failures: 1,
+                breakdown: [4, 5, 6, 0, 7, 1, 2, 3],
             }
         );
+        assert_eq!(races[1].1.breakdown, Breakdown::default());
     }
 
     #[test]
@@ -252,5 +312,13 @@ mod tests {
             ["r.joins.x", "2", "10", "4", "1", "10", "6", "0"]
         );
         assert!(lines[1].ends_with("did not end"), "{text}");
+        let words = |line: &str| {
+            line.split_whitespace()
+                .skip(2)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(words(lines[4]), "stock 4 5 6 0 7 1 2 3");
+        assert_eq!(words(lines[5]), "ours 0 0 0 0 0 0 0 0");
     }
 }

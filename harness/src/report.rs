@@ -2,7 +2,8 @@
 
 //! The results of all checks and the summary that `make test` ends with.
 
-use anyhow::{Context, Result};
+use crate::Context;
+use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, fs, path::Path};
 
@@ -50,6 +51,14 @@ impl fmt::Display for Column {
             Self::Ours => "ours",
         })
     }
+}
+
+/// Keeps what a command found as out/results/NAME.txt.
+pub fn keep(context: &Context, name: &str, text: &str) -> Result<()> {
+    let dir = context.out.join("results");
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let path = dir.join(format!("{name}.txt"));
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// One row's results in one column.

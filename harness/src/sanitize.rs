@@ -4,7 +4,7 @@
 
 use crate::{
     kbuild::{self, Kind},
-    programs::{RACE, SELFTESTS},
+    programs::{RACE, SELFTESTS, WIDE_RACE},
     race::rounds,
     test::{Session, KUNIT_OFF},
     Context,
@@ -46,9 +46,12 @@ enum Job {
     Selftests,
     Kunit,
     Race,
+    /// The races with four CPUs.
+    WideRace,
     /// The race, which stock has: KCSAN must see it.
     Witness,
     Faults,
+    Age,
     Fuzz,
 }
 
@@ -72,7 +75,9 @@ const KASAN: Jobs = &[(
         Job::Kunit,
         Job::Selftests,
         Job::Race,
+        Job::WideRace,
         Job::Faults,
+        Job::Age,
         Job::Fuzz,
     ],
 )];
@@ -80,7 +85,14 @@ const KASAN: Jobs = &[(
 const KCSAN: Jobs = &[
     (
         Kind::RustKcsan,
-        &[Job::Kunit, Job::Selftests, Job::Race, Job::Fuzz],
+        &[
+            Job::Kunit,
+            Job::Selftests,
+            Job::Race,
+            Job::WideRace,
+            Job::Age,
+            Job::Fuzz,
+        ],
     ),
     (Kind::StockKcsan, &[Job::Witness]),
 ];
@@ -134,8 +146,12 @@ fn run(context: &Context, name: &str, all: &[(Kind, &[Job])], no_build: bool) ->
                 Job::Race => {
                     session.programs(kind, &RACE, &race, true, None);
                 }
+                Job::WideRace => {
+                    session.programs(kind, &WIDE_RACE, &race, true, None);
+                }
                 Job::Witness => session.witness(kind, &race),
                 Job::Faults => session.faults(kind),
+                Job::Age => session.age(kind),
                 Job::Fuzz => session.fuzz([Kind::Stock, kind]),
             }
         }

@@ -5,11 +5,12 @@
 //! On a terminal one live line; elsewhere plain lines, and one a minute as a sign of life.
 
 use anyhow::{bail, Context, Result};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::{
     cell::Cell,
     fs::{self, File},
     io::{IsTerminal, Read, Write},
+    panic::resume_unwind,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
@@ -50,27 +51,35 @@ impl Steps {
 
     /// Runs `work` as the next step and says how it ended.
     pub fn run<T>(&mut self, title: &str, work: impl FnOnce(&Step) -> Result<T>) -> Result<T> {
+        self.next(title, &MultiProgress::new()).run(work)
+    }
+
+    /// Runs two pieces of work at the same time, each as a step of its own.
+    pub fn both<T: Send>(
+        &mut self,
+        work: [(String, impl FnOnce(&Step) -> Result<T> + Send); 2],
+    ) -> Result<[T; 2]> {
+        let bars = MultiProgress::new();
+        let [first, second] = work.map(|(title, work)| (self.next(&title, &bars), work));
+        let (first, second) = thread::scope(|scope| {
+            let other = scope.spawn(|| second.0.run(second.1));
+            let first = first.0.run(first.1);
+            (first, other.join().unwrap_or_else(|why| resume_unwind(why)))
+        });
+        Ok([first?, second?])
+    }
+
+    fn next(&mut self, title: &str, bars: &MultiProgress) -> Step {
         self.done += 1;
-        let step = Step::new(
-            format!("[{}/{}] {title}", self.done, self.total),
-            &self.log_dir,
-        );
-        let result = work(&step);
-        let verdict = if result.is_ok() { "done" } else { "FAILED" };
-        step.clear();
-        eprintln!(
-            "{} … {verdict} ({})",
-            step.label,
-            seconds(step.started.elapsed())
-        );
-        result
+        let label = format!("[{}/{}] {title}", self.done, self.total);
+        Step::new(label, &self.log_dir, bars)
     }
 }
 
 impl Step {
-    fn new(label: String, log_dir: &Path) -> Self {
+    fn new(label: String, log_dir: &Path, bars: &MultiProgress) -> Self {
         let bar = if std::io::stderr().is_terminal() {
-            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
+            bars.add(ProgressBar::no_length())
         } else {
             eprintln!("{label} …");
             ProgressBar::hidden()
@@ -84,6 +93,16 @@ impl Step {
             started: Instant::now(),
             next_beat: Cell::new(Instant::now() + HEARTBEAT),
         }
+    }
+
+    fn run<T>(self, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let result = work(&self);
+        let verdict = if result.is_ok() { "done" } else { "FAILED" };
+        let time = seconds(self.started.elapsed());
+        self.clear();
+        self.bar
+            .suspend(|| eprintln!("{} … {verdict} ({time})", self.label));
+        result
     }
 
     /// Makes the step a bar of `total` units instead of a spinner.
@@ -241,6 +260,22 @@ mod tests {
         write!(file, "o\r\nthree\n").unwrap();
         assert_eq!(follow.lines().unwrap(), ["two", "three"]);
         assert!(follow.lines().unwrap().is_empty());
+    }
+
+    #[test]
+    fn two_steps_run_at_the_same_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut steps = Steps::new(2, dir.path()).unwrap();
+        let barrier = std::sync::Barrier::new(2);
+        let work = [1, 2].map(|number| {
+            let barrier = &barrier;
+            (number.to_string(), move |_: &Step| {
+                barrier.wait();
+                Ok(number)
+            })
+        });
+        assert_eq!(steps.both(work).unwrap(), [1, 2]);
+        assert_eq!(steps.done, 2);
     }
 
     #[test]

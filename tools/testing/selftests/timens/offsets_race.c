@@ -6,7 +6,9 @@
  * One task for each CPU, up to four, meet at a new namespace in many rounds, and
  * do at once what each has drawn: join it by setns(), with a descriptor from
  * /proc or from a pidfd, by fork() or by exec; write its offsets; read them;
- * make copies of it; or exit, so that the others lose the file they use.
+ * make copies of it; or exit, so that the others lose the file they use. All of
+ * them can join by fork() or exec when they are children that share the memory,
+ * and so the namespace for children, of the task that made it.
  *
  * All writes set both offsets, and from any part of what was written follows the
  * rest. So every text, every copy and every clock tells which write it shows:
@@ -17,8 +19,8 @@
  * - all who join read all clocks with these offsets, at once;
  * - when the task has exited, its file can be neither read nor written.
  *
- * Then the threads of one task read all clocks, while the pages with the data
- * are dropped again and again.
+ * Then the threads of one task read all clocks, those without an offset too,
+ * while the pages with the data are dropped again and again.
  *
  * TIMENS_OFFSETS_RACE_ROUNDS in the environment sets the number of rounds.
  */
@@ -228,15 +230,22 @@ static void do_read(struct arena *arena, int fd, struct event *event)
 	event->span.end = now(arena);
 }
 
+/* fork() itself is not for tasks that share the C library's data. */
+static pid_t make_child(__u64 flags)
+{
+	struct clone_args args = { .flags = flags, .exit_signal = SIGCHLD };
+
+	return syscall(SYS_clone3, &args, sizeof(args));
+}
+
 /* The child is in the copy: what it reads and what its clocks show must fit. */
 static void do_copy(struct arena *arena, struct task *task, struct event *event)
 {
-	struct clone_args args = { .flags = CLONE_NEWTIME, .exit_signal = SIGCHLD };
 	int status, fd;
 	pid_t pid;
 
 	event->span.begin = now(arena);
-	pid = syscall(SYS_clone3, &args, sizeof(args));
+	pid = make_child(CLONE_NEWTIME);
 	if (!pid) {
 		read_clocks(task);
 		fd = open("/proc/self/timens_offsets", O_RDONLY);
@@ -303,7 +312,7 @@ static void act(struct arena *arena, int self, int offsets_fd, int ns_fd)
 		read_clocks(task);
 		break;
 	case FORK:
-		pid = fork();
+		pid = make_child(0);
 		if (!pid) {
 			read_clocks(task);
 			finish(arena, task);
@@ -338,8 +347,10 @@ FIXTURE(offsets_race) {
 	struct arena *arena;
 	unsigned int meetings, rounds;
 	int host_fd;
-	pid_t helpers[MAX_TASKS];
-	char *stack;
+	cpu_set_t cpus;
+	pid_t helpers[MAX_TASKS];	/* or siblings, in a round */
+	unsigned int seeds[MAX_TASKS];
+	char *stacks;
 	/* counts for the report */
 	unsigned int overlaps, nr_acts[NR_ACTS];
 	unsigned long succeeded, refused, texts, copies, reads, vanished;
@@ -348,6 +359,7 @@ FIXTURE(offsets_race) {
 
 FIXTURE_VARIANT(offsets_race) {
 	unsigned int creator, others;	/* what they may draw */
+	bool siblings;			/* the others are the creator's children */
 };
 
 #define ACT(act)	(1U << (act))
@@ -358,7 +370,7 @@ FIXTURE_VARIANT_ADD(offsets_race, all_join) {
 };
 
 FIXTURE_VARIANT_ADD(offsets_race, some_join) {
-	.creator = ACT(SETNS) | ACT(FORK) | ACT(EXEC) | ACT(COPY) | ACT(WRITE),
+	.creator = ACT(SETNS) | ACT(FORK) | ACT(EXEC) | ACT(COPY) | ACT(WRITE) | ACT(EXIT),
 	.others = ACT(SETNS) | ACT(PIDFD) | ACT(WRITE) | ACT(READ),
 };
 
@@ -370,6 +382,12 @@ FIXTURE_VARIANT_ADD(offsets_race, one_joins) {
 FIXTURE_VARIANT_ADD(offsets_race, none_joins) {
 	.creator = ACT(COPY) | ACT(EXIT) | ACT(READ) | ACT(WRITE),
 	.others = ACT(WRITE) | ACT(READ),
+};
+
+FIXTURE_VARIANT_ADD(offsets_race, siblings_join) {
+	.creator = ACT(FORK) | ACT(EXEC),
+	.others = ACT(FORK) | ACT(EXEC) | ACT(EXIT),
+	.siblings = true,
 };
 
 static enum act draw(unsigned int *seed, unsigned int allowed)
@@ -401,7 +419,6 @@ static void __noreturn helper(FIXTURE_DATA(offsets_race) *self, int nth)
 {
 	struct arena *arena = self->arena;
 	struct task *task = &arena->tasks[nth];
-	unsigned int seed = nth;
 	int offsets_fd, ns_fd;
 
 	if (pin_to_cpu(nth))
@@ -414,7 +431,7 @@ static void __noreturn helper(FIXTURE_DATA(offsets_race) *self, int nth)
 			failed(arena, "open() of the target's files");
 		read_host(task);
 		meet(arena, &self->meetings);
-		wait_a_while(arena, &seed);
+		wait_a_while(arena, &self->seeds[nth]);
 		act(arena, nth, offsets_fd, ns_fd);
 		meet(arena, &self->meetings);
 		close(offsets_fd);
@@ -423,6 +440,39 @@ static void __noreturn helper(FIXTURE_DATA(offsets_race) *self, int nth)
 			failed(arena, "setns() back");
 		meet(arena, &self->meetings);
 	}
+}
+
+struct sibling {
+	FIXTURE_DATA(offsets_race) *self;
+	int nth;
+	unsigned int meetings;	/* all use the memory, but count for themselves */
+	pid_t creator;
+};
+
+/* The part of a child that shares the creator's memory. It is there for one round. */
+static int sibling(void *data)
+{
+	struct sibling *sibling = data;
+	FIXTURE_DATA(offsets_race) *self = sibling->self;
+	struct arena *arena = self->arena;
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != sibling->creator)
+		_exit(1);
+	if (pin_to_cpu_of(&self->cpus, sibling->nth))
+		failed(arena, "sched_setaffinity()");
+	meet(arena, &sibling->meetings);
+	read_host(&arena->tasks[sibling->nth]);
+	meet(arena, &sibling->meetings);
+	wait_a_while(arena, &self->seeds[sibling->nth]);
+	act(arena, sibling->nth, -1, -1);
+	return 0;
+}
+
+/* Nobody joins by becoming such a child. */
+static pid_t start_sibling(FIXTURE_DATA(offsets_race) *self, int nth, int (*part)(void *),
+			   void *data)
+{
+	return clone(part, self->stacks + (nth + 1) * STACK_SIZE, CLONE_VM | SIGCHLD, data);
 }
 
 FIXTURE_SETUP(offsets_race)
@@ -444,12 +494,15 @@ FIXTURE_SETUP(offsets_race)
 	self->arena = mmap(NULL, sizeof(*self->arena), PROT_READ | PROT_WRITE, MAP_SHARED,
 			   ARENA_FD, 0);
 	ASSERT_NE(MAP_FAILED, self->arena);
-	self->stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, self->stack);
+	self->stacks = mmap(NULL, MAX_TASKS * STACK_SIZE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->stacks);
+	ASSERT_EQ(0, sched_getaffinity(0, sizeof(self->cpus), &self->cpus));
 
 	self->arena->nr_tasks = cpus < MAX_TASKS ? cpus : MAX_TASKS;
-	for (i = 1; i < self->arena->nr_tasks; i++) {
+	for (i = 0; i < self->arena->nr_tasks; i++)
+		self->seeds[i] = i;
+	for (i = 1; i < self->arena->nr_tasks && !variant->siblings; i++) {
 		self->helpers[i] = fork();
 		ASSERT_LE(0, self->helpers[i]);
 		if (!self->helpers[i]) {
@@ -466,6 +519,8 @@ FIXTURE_TEARDOWN(offsets_race)
 	int i;
 
 	for (i = 1; i < self->arena->nr_tasks; i++) {
+		if (!self->helpers[i])
+			continue;
 		kill(self->helpers[i], SIGKILL);
 		waitpid(self->helpers[i], NULL, 0);
 	}
@@ -689,6 +744,7 @@ TEST_F_TIMEOUT(offsets_race, offsets_are_one, INT_MAX / 1000)
 
 	for (round = 1; round <= self->rounds; round++) {
 		struct task *own = &arena->tasks[CREATOR];
+		struct sibling siblings[MAX_TASKS];
 		struct event final = {};
 		__s64 taken;
 
@@ -701,11 +757,16 @@ TEST_F_TIMEOUT(offsets_race, offsets_are_one, INT_MAX / 1000)
 		arena->writes = 0;
 		fd = create_timens(&first);
 		ASSERT_LE(0, fd);
+		for (i = 1; i < arena->nr_tasks && variant->siblings; i++) {
+			siblings[i] = (struct sibling) { self, i, self->meetings, getpid() };
+			self->helpers[i] = start_sibling(self, i, sibling, &siblings[i]);
+			ASSERT_LE(0, self->helpers[i]);
+		}
 
 		switch (own->act) {
 		case EXEC:
 		case EXIT:
-			pid = clone(creator, self->stack + STACK_SIZE, CLONE_VM | SIGCHLD, self);
+			pid = start_sibling(self, CREATOR, creator, self);
 			ASSERT_LE(0, pid);
 			ASSERT_EQ(pid, waitpid(pid, &status, 0));
 			ASSERT_EQ(0, status);
@@ -715,7 +776,15 @@ TEST_F_TIMEOUT(offsets_race, offsets_are_one, INT_MAX / 1000)
 		default:
 			creator(self);
 		}
-		meet(arena, &self->meetings);
+		for (i = 1; i < arena->nr_tasks && variant->siblings; i++) {
+			ASSERT_EQ(self->helpers[i], waitpid(self->helpers[i], &status, 0));
+			ASSERT_EQ(0, status);
+			self->helpers[i] = 0;
+			if (arena->tasks[i].act == EXIT)
+				finish(arena, &arena->tasks[i]);
+		}
+		if (!variant->siblings)
+			meet(arena, &self->meetings);
 
 		final.span.begin = now(arena);
 		ASSERT_EQ(0, setns(fd, CLONE_NEWTIME));
@@ -733,7 +802,8 @@ TEST_F_TIMEOUT(offsets_race, offsets_are_one, INT_MAX / 1000)
 		taken = own->end_ns - own->start_ns;
 		if (!arena->taken_ns[own->act] || taken < arena->taken_ns[own->act])
 			arena->taken_ns[own->act] = taken;
-		meet(arena, &self->meetings);
+		if (!variant->siblings)
+			meet(arena, &self->meetings);
 	}
 	alarm(0);
 
@@ -757,10 +827,36 @@ TEST_F_TIMEOUT(offsets_race, offsets_are_one, INT_MAX / 1000)
 
 /* Reads of all threads: the rounds that are left, and values that do not lie between others */
 struct readers {
-	void *gettime64;
+	void *gettime64, *gettimeofday;
 	struct mapping vvar;
 	unsigned int rounds, dropped, failures;
 };
+
+/* No namespace shifts these. */
+static const clockid_t other_clocks[] = { CLOCK_REALTIME, CLOCK_TAI };
+
+#define NR_READ		(NR_SHIFTED + ARRAY_SIZE(other_clocks))
+
+/* A value by the vDSO, and what the clock showed before and after it */
+static bool between(struct readers *readers, clockid_t id)
+{
+	__s64 before = read_syscall(id);
+	__s64 value = read_time64(readers->gettime64, id);
+
+	return value >= before && value <= read_syscall(id);
+}
+
+static bool timeofday_between(struct readers *readers)
+{
+	int (*gettimeofday)(struct __kernel_old_timeval *tv, void *tz) = readers->gettimeofday;
+	struct __kernel_old_timeval tv = { .tv_usec = -1 };
+	__s64 before = read_syscall(CLOCK_REALTIME), value;
+	int ret = VDSO_CALL(gettimeofday, 2, &tv, NULL);
+
+	value = to_ns(ret, tv.tv_sec, tv.tv_usec * 1000);
+	/* The microseconds are cut off, not rounded. */
+	return value >= before / 1000 * 1000 && value <= read_syscall(CLOCK_REALTIME);
+}
 
 static void *reader(void *data)
 {
@@ -774,12 +870,17 @@ static void *reader(void *data)
 					  round % 4 == 3 ? readers->vvar.size : getpagesize(),
 					  MADV_DONTNEED))
 			__atomic_add_fetch(&readers->dropped, 1, __ATOMIC_RELAXED);
-		for (i = 0; i < NR_SHIFTED; i++) {
-			clockid_t id = shifted_clocks[(round + i) % NR_SHIFTED].id;
-			__s64 before = read_syscall(id);
-			__s64 value = read_time64(readers->gettime64, id);
+		for (i = 0; i <= NR_READ; i++) {
+			unsigned int n = (round + i) % (NR_READ + 1);
+			bool good;
 
-			if (value < before || value > read_syscall(id))
+			if (n < NR_SHIFTED)
+				good = between(readers, shifted_clocks[n].id);
+			else if (n < NR_READ)
+				good = between(readers, other_clocks[n - NR_SHIFTED]);
+			else
+				good = timeofday_between(readers);
+			if (!good)
 				__atomic_add_fetch(&readers->failures, 1, __ATOMIC_RELAXED);
 		}
 	}
@@ -804,8 +905,10 @@ FIXTURE_SETUP(reading)
 	if (self->nr_threads > MAX_TASKS)
 		self->nr_threads = MAX_TASKS;
 	self->readers.gettime64 = vdso_function(CLOCK_GETTIME64);
-	if (!self->readers.gettime64 || !find_mapping("[vvar]", &self->readers.vvar))
-		SKIP(return, "the vDSO has no clock_gettime(), or no mapping [vvar]");
+	self->readers.gettimeofday = vdso_function(GETTIMEOFDAY);
+	if (!self->readers.gettime64 || !self->readers.gettimeofday ||
+	    !find_mapping("[vvar]", &self->readers.vvar))
+		SKIP(return, "the vDSO lacks a function, or has no mapping [vvar]");
 	fd = create_timens(&offsets);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, setns(fd, CLONE_NEWTIME));

@@ -35,20 +35,27 @@ static inline int cpus_for_race(struct __test_metadata *_metadata, const char *v
 	return CPU_COUNT(&set);
 }
 
-static inline int pin_to_cpu(int nth)
+static inline int pin_to_cpu_of(const cpu_set_t *cpus, int nth)
 {
 	cpu_set_t set;
 	int cpu;
 
-	if (sched_getaffinity(0, sizeof(set), &set))
-		return -1;
 	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-		if (CPU_ISSET(cpu, &set) && !nth--)
+		if (CPU_ISSET(cpu, cpus) && !nth--)
 			break;
 	}
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
 	return sched_setaffinity(0, sizeof(set), &set);
+}
+
+static inline int pin_to_cpu(int nth)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set))
+		return -1;
+	return pin_to_cpu_of(&set, nth);
 }
 
 /* Time namespaces leave this clock alone. */
