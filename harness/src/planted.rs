@@ -10,7 +10,7 @@ use crate::{
     programs::{List, KUNIT, RACE, SELFTESTS},
     race,
     report::{Column, Outcome, Status},
-    series::git,
+    series::{git, git_in, work_tree},
     steps::{Step, Steps},
     test::{boot, boot_faults, failed, Session, KUNIT_OFF},
     Context,
@@ -20,7 +20,6 @@ use clap::Args;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 const KIND: Kind = Kind::RustPlanted;
@@ -112,7 +111,8 @@ pub fn planted(context: &Context, options: &Options) -> Result<bool> {
     let mut session = Session::new(context, steps)?;
     session.selftests();
     session.check("a tree for the faults", Column::Host, |_| {
-        tree(context)?;
+        let series = git(context, &["rev-parse", "HEAD"])?;
+        work_tree(context, &context.planted_tree(), series.trim())?;
         Ok(crate::test::passed())
     });
     for fault in faults {
@@ -120,7 +120,8 @@ pub fn planted(context: &Context, options: &Options) -> Result<bool> {
         session.record(&name, Column::Ours, |steps| {
             let by = plant(context, steps, &name, &fault);
             // The next one is to find the tree as it was.
-            git_there(context, &["checkout", "--quiet", "--force", "HEAD"])?;
+            let tree = context.planted_tree();
+            git_in(&tree, &["checkout", "--quiet", "--force", "HEAD"])?;
             Ok(match by? {
                 Some(by) => {
                     println!("{name}: caught by {by}");
@@ -153,44 +154,10 @@ fn faults(context: &Context, names: &[String]) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Has a work tree of the series where faults can be planted.
-fn tree(context: &Context) -> Result<()> {
-    let tree = context.planted_tree();
-    let series = git(context, &["rev-parse", "HEAD"])?;
-    if tree.join("Kconfig").exists() {
-        git_there(
-            context,
-            &["checkout", "--quiet", "--force", "--detach", series.trim()],
-        )
-    } else {
-        git(context, &["worktree", "prune"])?;
-        let path = tree.to_string_lossy();
-        git(
-            context,
-            &["worktree", "add", "--quiet", "--detach", &path, "HEAD"],
-        )
-        .map(drop)
-    }
-}
-
-/// Runs git in the tree with the faults.
-fn git_there(context: &Context, arguments: &[&str]) -> Result<()> {
-    let output = Command::new("git")
-        .arg("-C")
-        .arg(context.planted_tree())
-        .args(arguments)
-        .output()?;
-    ensure!(
-        output.status.success(),
-        "git: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    Ok(())
-}
-
 /// Builds a kernel with the fault, and gives the check that has caught it with what failed there.
 fn plant(context: &Context, steps: &mut Steps, name: &str, fault: &Path) -> Result<Option<String>> {
-    git_there(context, &["apply", &fault.to_string_lossy()])?;
+    let patch = fault.to_string_lossy();
+    git_in(&context.planted_tree(), &["apply", &patch])?;
     kbuild::build(context, steps, KIND)?;
     steps.run(&format!("pack the guest with {name}"), |step| {
         crate::initramfs::pack(context, step, KIND).map(drop)

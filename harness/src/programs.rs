@@ -40,8 +40,8 @@ const fn unsteady(path: &'static str, limit: u32) -> Program {
     }
 }
 
-/// The kernel's own tests of time namespaces, and ours.
-const TIMENS: &[Program] = &[
+/// The kernel's own tests of time namespaces.
+const STOCK_TIMENS: &[Program] = &[
     program("timens/timens", 60),
     program("timens/timerfd", 60),
     program("timens/timer", 60),
@@ -51,6 +51,10 @@ const TIMENS: &[Program] = &[
     program("timens/futex", 60),
     program("timens/vfork_exec", 60),
     program("timens/gettime_perf", 120),
+];
+
+/// Ours.
+const OUR_TIMENS: &[Program] = &[
     program("timens/vdso_no_syscall", 120),
     program("timens/vdso_no_syscall_32", 120),
     program("timens/vdso_no_syscall_x32", 120),
@@ -89,14 +93,21 @@ const OTHERS: &[Program] = &[
 pub const SELFTESTS: List = List {
     name: "selftests",
     note: "",
-    groups: &[TIMENS, OTHERS],
+    groups: &[STOCK_TIMENS, OUR_TIMENS, OTHERS],
+};
+
+/// What every commit of the series, and every architecture, has to pass.
+pub const STOCK: List = List {
+    name: "stock",
+    note: "",
+    groups: &[STOCK_TIMENS],
 };
 
 /// For the kernels that have the vDSO of the other implementation.
 pub const OTHER_VDSO: List = List {
     name: "other-vdso",
     note: "",
-    groups: &[TIMENS],
+    groups: &[STOCK_TIMENS, OUR_TIMENS],
 };
 
 /// For a clock source that the vDSO can't read, so that it makes the system call.
@@ -169,7 +180,7 @@ pub const KUNIT: List = List {
     groups: &[],
 };
 
-pub const LISTS: [&List; 5] = [&SELFTESTS, &OTHER_VDSO, &NO_COUNTER, &RACE, &KUNIT];
+pub const LISTS: [&List; 6] = [&SELFTESTS, &STOCK, &OTHER_VDSO, &NO_COUNTER, &RACE, &KUNIT];
 
 pub fn all() -> impl Iterator<Item = &'static Program> {
     LISTS.into_iter().flat_map(List::programs)
