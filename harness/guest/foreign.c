@@ -15,6 +15,7 @@
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -138,7 +139,7 @@ int main(void)
 	mount_at("sysfs", "/sys");
 	mount_at("tmpfs", "/tmp");
 	printf("\nTIMENS-GUEST-END %d\n", run_all());
-	fsync(1);
+	tcdrain(1);
 	reboot(RB_POWER_OFF);
 	return 1;
 }

@@ -344,10 +344,8 @@ impl Row {
 
 /// Whether a configuration has Rust. The last line counts.
 fn has_rust(fragments: &str) -> bool {
-    let settings = fragments.lines().filter_map(kbuild::setting);
-    let last = settings
-        .filter(|(option, _)| *option == "CONFIG_RUST")
-        .last();
+    let mut settings = fragments.lines().rev().filter_map(kbuild::setting);
+    let last = settings.find(|(option, _)| *option == "CONFIG_RUST");
     last.is_some_and(|(_, value)| value == "y")
 }
 
