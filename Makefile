@@ -9,6 +9,7 @@
 #   FAULTS=                   planted: these alone, by the names of the files in harness/planted
 #   FUZZ=                     options of fuzz: --seed, --seeds, --operations, --replay
 #   RACE= AGE=                options of race: --rounds; of age: --cycles, --hours, --starts
+#   BISECT= ROWS=             options of bisect: --from, --to; rows of matrix, by their names
 #   SIGNOFF= TO= CC= PREFIX=  series: who submits it, addresses, what the subjects begin with
 #   SPARSE=                   check: a sparse of your own
 #   ONTO=                     series: a kernel package to try it on, such as linux-source-7.2
@@ -17,7 +18,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help setup base tree refresh build build-stock run shell test fuzz fuzz-offsets race age \
-	sanitize faults planted coverage clients bench bench-vdso series check ide clean distclean
+	sanitize faults planted coverage clients bench bench-vdso series bisect matrix check ide clean distclean
 
 # The kernel's own make, which the harness runs, is not a part of this one.
 unexport MAKEFLAGS MFLAGS MAKELEVEL
@@ -93,6 +94,12 @@ bench-vdso: tree ## time clock reads of both kernels' vDSO natively, on this mac
 series: tree ## write the commits as mails into out/series, and try git am on them
 	@$(harness) cover-letter >out/cover-letter
 	@sh harness/series.sh out/cover-letter
+
+bisect: tree ## build, boot and test each commit of the series
+	@$(harness) bisect $(BISECT)
+
+matrix: tree ## build the series in other configurations, for other machines, by gcc; boot some
+	@$(harness) matrix $(ROWS)
 
 check: tree ## check the series: style, documentation, maintainers, clippy, sparse, spelling
 	@$(harness) check

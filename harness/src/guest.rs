@@ -199,12 +199,9 @@ pub fn run(
     context: &Context,
     step: &Step,
     guest: &Guest,
-    mut on_line: impl FnMut(&str),
+    on_line: impl FnMut(&str),
 ) -> Result<Transcript> {
-    let output = step.log(&format!("{}.out", guest.name));
-    let console = step.log(&format!("{}.console", guest.name));
-    let errors = step.log(&format!("{}.qemu", guest.name));
-    fs::write(&output, "").with_context(|| format!("cannot write {}", output.display()))?;
+    let [output, console, _] = logs(step, &guest.name);
     let mut qemu = match guest.machine {
         Machine::Fast => fast(accelerator(context, step, guest.kind)?, "2")?,
         Machine::Wide => fast(accelerator(context, step, guest.kind)?, "4")?,
@@ -227,10 +224,45 @@ pub fn run(
         ));
     }
     let _load = guest.busy_host.then(Load::start);
-    let mut child = start(&mut qemu, &errors)?;
-
     let patience = guest.kind.patience();
-    let (boot_limit, limit) = (BOOT_LIMIT * patience, guest.limit.saturating_mul(patience));
+    let limits = Limits {
+        boot: BOOT_LIMIT * patience,
+        whole: guest.limit.saturating_mul(patience),
+    };
+    let transcript = follow(step, &guest.name, &mut qemu, &limits, on_line)?;
+    if matches!(guest.kind, Kind::RustKcsan | Kind::StockKcsan) {
+        step.print(&format!(
+            "{}: KCSAN reported {} races of time namespaces, {} elsewhere in the kernel",
+            guest.name,
+            transcript.races.len(),
+            transcript.races_elsewhere
+        ));
+    }
+    Ok(transcript)
+}
+
+/// Where a guest's job, its kernel and QEMU speak.
+fn logs(step: &Step, name: &str) -> [PathBuf; 3] {
+    ["out", "console", "qemu"].map(|kind| step.log(&format!("{name}.{kind}")))
+}
+
+/// How long a guest may take.
+struct Limits {
+    boot: Duration,
+    whole: Duration,
+}
+
+/// Starts QEMU, which writes what a guest says into its logs, and judges how it ends.
+fn follow(
+    step: &Step,
+    name: &str,
+    qemu: &mut Command,
+    limits: &Limits,
+    mut on_line: impl FnMut(&str),
+) -> Result<Transcript> {
+    let [output, console, errors] = logs(step, name);
+    fs::write(&output, "").with_context(|| format!("cannot write {}", output.display()))?;
+    let mut child = start(qemu, &errors)?;
     let started = Instant::now();
     let mut follow = Follower::open(&output)?;
     let mut booted = false;
@@ -251,11 +283,12 @@ pub fn run(
             break Ending::Exited(status);
         }
         let time = started.elapsed();
-        if !booted && time > boot_limit {
-            break Ending::Killed(format!("did not boot within {} s", boot_limit.as_secs()));
+        if !booted && time > limits.boot {
+            let limit = limits.boot.as_secs();
+            break Ending::Killed(format!("did not boot within {limit} s"));
         }
-        if time > limit {
-            let limit = limit.as_secs();
+        if time > limits.whole {
+            let limit = limits.whole.as_secs();
             break Ending::Killed(format!("hung in {place}: not done after {limit} s"));
         }
         step.progress(programs, &place);
@@ -269,19 +302,43 @@ pub fn run(
         ..Transcript::default()
     };
     (transcript.races, transcript.races_elsewhere) = races(&transcript.console);
-    if matches!(guest.kind, Kind::RustKcsan | Kind::StockKcsan) {
-        step.print(&format!(
-            "{}: KCSAN reported {} races of time namespaces, {} elsewhere in the kernel",
-            guest.name,
-            transcript.races.len(),
-            transcript.races_elsewhere
-        ));
-    }
     transcript.problems = judge(&transcript, &ending, &read_lossy(&errors));
     if !transcript.problems.is_empty() {
         step.show_tail(&console);
     }
     Ok(transcript)
+}
+
+/// The emulator of [`run_arm64`].
+pub const QEMU_ARM64: &str = "qemu-system-aarch64";
+
+/// Runs a guest for 64-bit ARM, emulated, to its end, and judges the run.
+pub fn run_arm64(
+    step: &Step,
+    name: &str,
+    kernel: &Path,
+    initrd: &Path,
+    limit: Duration,
+) -> Result<Transcript> {
+    let [output, console, _] = logs(step, name);
+    let mut qemu = emulator(QEMU_ARM64)?;
+    // Without QARMA, the cipher of pointers, which takes long to emulate.
+    qemu.args(["-M", "virt", "-cpu", "max,pauth-impdef=on"]);
+    qemu.args(["-accel", "tcg,thread=multi", "-smp", "2", "-m", "1G"]);
+    qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(initrd);
+    qemu.args(["-append", "console=ttyAMA0 loglevel=7 panic=-1 oops=panic"]);
+    qemu.args(["-display", "none", "-serial"])
+        .arg(format!("file:{}", console.display()));
+    // A comma in QEMU's options is written as two.
+    let path = output.display().to_string().replace(',', ",,");
+    qemu.arg("-chardev").arg(format!("file,id=job,path={path}"));
+    qemu.args(["-device", "virtio-serial-device"]);
+    qemu.args(["-device", "virtconsole,chardev=job"]);
+    let limits = Limits {
+        boot: BOOT_LIMIT,
+        whole: limit,
+    };
+    follow(step, name, &mut qemu, &limits, |_| {})
 }
 
 /// Gives the terminal to a guest until it powers off.
@@ -319,11 +376,14 @@ fn command_line(guest: &Guest, log_level: u32) -> String {
     line
 }
 
-/// QEMU with what all guests have in common. It dies with this process, however that ends.
 fn qemu() -> Result<Command> {
+    emulator("qemu-system-x86_64")
+}
+
+/// QEMU with what all guests have in common. It dies with this process, however that ends.
+fn emulator(program: &str) -> Result<Command> {
     let mut qemu = Command::new(find("setpriv")?);
-    qemu.args(["--pdeathsig", "KILL"])
-        .arg(find("qemu-system-x86_64")?);
+    qemu.args(["--pdeathsig", "KILL"]).arg(find(program)?);
     qemu.args(["-nodefaults", "-no-reboot"]);
     Ok(qemu)
 }
@@ -367,7 +427,7 @@ fn start(qemu: &mut Command, errors: &Path) -> Result<Owned> {
         .stdout(log.try_clone()?)
         .stderr(log)
         .spawn()
-        .context("cannot run qemu-system-x86_64: run `make setup`")?;
+        .context("cannot run QEMU: run `make setup`")?;
     Ok(Owned(child))
 }
 
@@ -444,7 +504,7 @@ fn judge(transcript: &Transcript, ending: &Ending, errors: &str) -> Vec<String> 
         (Ending::Killed(why), _) => problems.push(format!("the guest {why}; it was killed")),
         (Ending::Exited(status), _) if !status.success() => {
             let why = errors.lines().last().unwrap_or_default();
-            problems.push(format!("qemu-system-x86_64: {status} {why}"));
+            problems.push(format!("QEMU: {status} {why}"));
         }
         (_, ["0"]) => {}
         // The fault says why.
@@ -453,9 +513,14 @@ fn judge(transcript: &Transcript, ending: &Ending, errors: &str) -> Vec<String> 
         (_, []) => problems.push("the guest ended without its end marker".to_owned()),
         (_, _) => problems.push(format!("the guest gave {} end markers", ends.len())),
     }
-    let reports = transcript.console.lines().filter(|line| is_report(line));
-    problems.extend(reports.map(|line| format!("the kernel reported: {}", line.trim_end())));
+    problems.extend(reports(&transcript.console));
     problems
+}
+
+/// What a kernel's log tells of the kernel's own defects.
+pub fn reports(console: &str) -> impl Iterator<Item = String> + '_ {
+    let lines = console.lines().filter(|line| is_report(line));
+    lines.map(|line| format!("the kernel reported: {}", line.trim_end()))
 }
 
 /// KCSAN's reports in a kernel's log: the first line of each that is about time namespaces, and how

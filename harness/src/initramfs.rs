@@ -74,7 +74,7 @@ pub fn pack(context: &Context, step: &Step, kind: Kind) -> Result<PathBuf> {
     }
     let module = context.build_dir(kind).join("drivers/misc/ntsync.ko");
     image.add("/modules/ntsync.ko", module);
-    image.write(context, step, kind, path(context, kind))
+    image.write(step, &context.build_dir(kind), path(context, kind))
 }
 
 /// Packs a small guest whose job is a program of harness/guest, which may read other files, and gives
@@ -98,7 +98,7 @@ pub fn pack_job(
     }
     image.add_busybox(context.toolchain.need("BUSYBOX")?.into())?;
     let archive = dir.join(format!("{job}-{}.cpio", kind.name()));
-    image.write(context, step, kind, archive)
+    image.write(step, &context.build_dir(kind), archive)
 }
 
 /// Packs the guest that has container runtimes and CRIU, and gives the archive's path.
@@ -147,7 +147,22 @@ pub fn pack_clients(context: &Context, step: &Step, kind: Kind) -> Result<PathBu
         "/usr/bin/busybox",
         context.toolchain.need("BUSYBOX")?.into(),
     );
-    image.write(context, step, kind, path(context, kind))
+    image.write(step, &context.build_dir(kind), path(context, kind))
+}
+
+/// Packs a guest that has nothing but some static programs and what they read, and gives the
+/// archive's path.
+pub fn pack_files(
+    step: &Step,
+    build_dir: &Path,
+    archive: PathBuf,
+    files: &[(String, PathBuf)],
+) -> Result<PathBuf> {
+    let mut image = Image::default();
+    for (target, source) in files {
+        image.add(target, source.clone());
+    }
+    image.write(step, build_dir, archive)
 }
 
 impl Image {
@@ -233,14 +248,9 @@ impl Image {
         Ok(spec)
     }
 
-    /// Writes an archive for a kernel, unless it is there already, and gives its path.
-    fn write(
-        &self,
-        context: &Context,
-        step: &Step,
-        kind: Kind,
-        archive: PathBuf,
-    ) -> Result<PathBuf> {
+    /// Writes an archive by what a kernel's build has for it, unless it is there already, and gives
+    /// its path.
+    fn write(&self, step: &Step, build_dir: &Path, archive: PathBuf) -> Result<PathBuf> {
         let spec = self.spec()?;
         let stamp = archive.with_extension("stamp");
         let state = self.state(&spec)?;
@@ -249,7 +259,7 @@ impl Image {
         }
         let list = archive.with_extension("spec");
         fs::write(&list, spec).with_context(|| format!("cannot write {}", list.display()))?;
-        let mut cpio = Command::new(context.build_dir(kind).join("usr/gen_init_cpio"));
+        let mut cpio = Command::new(build_dir.join("usr/gen_init_cpio"));
         cpio.args(["-t", "0", "-o"]).arg(&archive).arg(&list);
         step.command(&mut cpio, "initramfs")?;
         fs::write(&stamp, state).with_context(|| format!("cannot write {}", stamp.display()))?;

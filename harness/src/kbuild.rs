@@ -22,6 +22,9 @@ const COLD_BUILD_LINES: u64 = 2100;
 /// The directories under tools/testing/selftests whose programs are run.
 const SELFTEST_TARGETS: &str = "timens clone3 pidfd namespaces drivers/ntsync";
 
+/// Where the selftests' own `make install` puts them.
+pub const INSTALLED_SELFTESTS: &str = "kselftest/kselftest_install";
+
 /// Variables of a surrounding make that would leak into the kernel's.
 const FOREIGN_VARIABLES: [&str; 12] = [
     "MAKEFLAGS",
@@ -72,6 +75,8 @@ pub enum Kind {
     RustClients,
     /// Ours, with a fault.
     RustPlanted,
+    /// Ours as far as the series has come with one of its commits.
+    RustBisect,
     /// Ours as clippy compiles it, with the examples of the documentation as tests.
     RustLint,
 }
@@ -94,6 +99,7 @@ impl Kind {
             Self::StockClients => "stock-clients",
             Self::RustClients => "rust-clients",
             Self::RustPlanted => "rust-planted",
+            Self::RustBisect => "rust-bisect",
             Self::RustLint => "rust-lint",
         }
     }
@@ -134,6 +140,7 @@ impl Kind {
             Self::StockClients => &["base", "stock", "stock-vdso", "clients"],
             Self::RustClients => &["base", "rust", "offset-page", "clients"],
             Self::RustPlanted => &["base", "rust", "offset-page", "faults"],
+            Self::RustBisect => &["base", "rust", "offset-page"],
             Self::RustLint => &["base", "rust", "offset-page", "doctests"],
         }
     }
@@ -152,6 +159,7 @@ impl Kind {
             | Self::RustKcsan
             | Self::RustClients
             | Self::RustPlanted
+            | Self::RustBisect
             | Self::RustLint => Self::Rust,
             tested => tested,
         }
@@ -182,12 +190,11 @@ impl Kind {
         }
     }
 
-    /// Whose build this one may start as a copy of: Kbuild then rebuilds only what the options
-    /// change.
+    /// Whose build this one may start as a copy of.
     fn sibling(self) -> Option<Self> {
         match self {
-            // The last one has a tree of its own.
-            Self::Rust | Self::Stock | Self::RustPlanted => None,
+            // The last two have trees of their own.
+            Self::Rust | Self::Stock | Self::RustPlanted | Self::RustBisect => None,
             Self::StockOffsetPage
             | Self::RustStockVdso
             | Self::RustBench
@@ -219,6 +226,7 @@ impl Context {
             | Kind::StockKcsan
             | Kind::StockClients => self.stock_tree.clone(),
             Kind::RustPlanted => self.planted_tree(),
+            Kind::RustBisect => self.bisect_tree(),
             _ => self.tree.clone(),
         }
     }
@@ -231,18 +239,89 @@ impl Context {
         self.out.join("build/selftests")
     }
 
-    /// Where the selftests' own `make install` puts them.
     pub fn installed_selftests(&self) -> PathBuf {
-        self.selftests_dir().join("kselftest/kselftest_install")
+        self.selftests_dir().join(INSTALLED_SELFTESTS)
     }
+}
+
+/// One build: of what it is made, where, and what its configuration has.
+pub struct Plan {
+    /// What it is called in the names of logs.
+    pub name: String,
+    pub source: PathBuf,
+    /// The `O=` directory.
+    pub dir: PathBuf,
+    /// What make is told whatever it does.
+    pub variables: Vec<String>,
+    /// What else it is told when it builds.
+    pub build_variables: Vec<String>,
+    /// What the configuration must have beyond tinyconfig; a later line wins.
+    pub fragments: String,
+    /// What it is to have where its dependencies let it.
+    pub wishes: String,
+    /// Another build that this one may start as a copy of: Kbuild then rebuilds only what the
+    /// options change.
+    pub sibling: Option<PathBuf>,
+}
+
+impl Plan {
+    /// How a kernel is built.
+    pub fn of(context: &Context, kind: Kind) -> Result<Self> {
+        let variables = kind.variables().iter();
+        Ok(Self {
+            name: kind.name().to_owned(),
+            source: context.source(kind),
+            dir: context.build_dir(kind),
+            variables: context.toolchain.make_variables()?,
+            build_variables: variables.map(|&variable| variable.to_owned()).collect(),
+            fragments: inlined_helpers(context).to_owned() + &fragments(context, kind.fragments())?,
+            wishes: String::new(),
+            sibling: kind.sibling().map(|kind| context.build_dir(kind)),
+        })
+    }
+
+    /// The text of the configuration that was made.
+    pub fn config(&self) -> Result<String> {
+        let config = self.dir.join(".config");
+        fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))
+    }
+
+    /// `make`, with the toolchain on its command line.
+    fn make(&self, context: &Context) -> Command {
+        let mut make = plain_make(context, &self.source, &self.dir);
+        make.args(&self.variables);
+        make
+    }
+}
+
+/// Has helpers in C inlined into Rust, where that can be.
+pub fn inlined_helpers(context: &Context) -> &'static str {
+    match context.toolchain.same_llvm() {
+        true => "CONFIG_RUST_INLINE_HELPERS=y\n",
+        false => "",
+    }
+}
+
+/// The text of fragments under harness/configs.
+pub fn fragments(context: &Context, names: &[&str]) -> Result<String> {
+    let mut text = String::new();
+    for name in names {
+        let path = context.top.join(format!("harness/configs/{name}.config"));
+        text += &fs::read_to_string(&path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+    }
+    Ok(text)
 }
 
 /// The number of steps of [`build`].
 pub const BUILD_STEPS: usize = 2;
 
+/// What a whole kernel is.
+pub const KERNEL: [&str; 2] = ["bzImage", "modules"];
+
 /// Configures and builds one kernel.
 pub fn build(context: &Context, steps: &mut Steps, kind: Kind) -> Result<()> {
-    build_targets(context, steps, kind, &["bzImage", "modules"])
+    build_plan(context, steps, &Plan::of(context, kind)?, &KERNEL).map(drop)
 }
 
 /// The directory of the objects that only one of the implementations has.
@@ -250,28 +329,35 @@ const OBJECTS: &str = "kernel/time/";
 
 /// Configures one kernel and builds no more than the objects in [`OBJECTS`].
 pub fn build_objects(context: &Context, steps: &mut Steps, kind: Kind) -> Result<()> {
-    build_targets(context, steps, kind, &[OBJECTS])
+    build_plan(context, steps, &Plan::of(context, kind)?, &[OBJECTS]).map(drop)
 }
 
-fn build_targets(context: &Context, steps: &mut Steps, kind: Kind, targets: &[&str]) -> Result<()> {
-    let name = kind.name();
+/// Configures and builds some targets, and gives the log of the build.
+pub fn build_plan(
+    context: &Context,
+    steps: &mut Steps,
+    plan: &Plan,
+    targets: &[&str],
+) -> Result<PathBuf> {
+    let name = &plan.name;
     steps.run(&format!("configure the {name} kernel"), |step| {
-        copy_sibling(context, step, kind)?;
-        configure(context, step, kind)
+        copy_sibling(step, plan)?;
+        configure(context, step, plan)
     })?;
     steps.run(&format!("build the {name} kernel"), |step| {
-        if !context.build_dir(kind).join("vmlinux").exists() {
+        if !plan.dir.join("vmlinux").exists() {
             step.expect(COLD_BUILD_LINES);
         }
-        step.command(make(context, kind)?.args(targets), &format!("build-{name}"))
-    })?;
-    Ok(())
+        let mut make = plan.make(context);
+        make.args(&plan.build_variables).args(targets);
+        step.command(&mut make, &format!("build-{name}"))
+    })
 }
 
 /// Begins a kernel's first build as a copy of its sibling's, if there is one.
-fn copy_sibling(context: &Context, step: &Step, kind: Kind) -> Result<()> {
-    let dir = context.build_dir(kind);
-    let Some(sibling) = kind.sibling().map(|kind| context.build_dir(kind)) else {
+fn copy_sibling(step: &Step, plan: &Plan) -> Result<()> {
+    let dir = &plan.dir;
+    let Some(sibling) = &plan.sibling else {
         return Ok(());
     };
     if dir.exists() || !sibling.join("vmlinux").exists() {
@@ -288,61 +374,46 @@ fn copy_sibling(context: &Context, step: &Step, kind: Kind) -> Result<()> {
         .arg(sibling)
         .arg(&partial);
     step.command(&mut copy, "copy-build")?;
-    fs::rename(&partial, &dir).with_context(|| format!("cannot create {}", dir.display()))
+    fs::rename(&partial, dir).with_context(|| format!("cannot create {}", dir.display()))
 }
 
 /// Merges the fragments into `.config`, unless it was made from the same ones already and still has
 /// what they ask for.
-fn configure(context: &Context, step: &Step, kind: Kind) -> Result<()> {
-    let dir = context.build_dir(kind);
-    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let mut fragments = String::new();
-    if context.toolchain.same_llvm() {
-        fragments += "CONFIG_RUST_INLINE_HELPERS=y\n";
-    }
-    for name in kind.fragments() {
-        let path = context.top.join(format!("harness/configs/{name}.config"));
-        fragments += &fs::read_to_string(&path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-    }
+fn configure(context: &Context, step: &Step, plan: &Plan) -> Result<()> {
+    let (dir, name) = (&plan.dir, &plan.name);
+    fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    // What must be there comes last.
+    let asked = plan.wishes.clone() + &plan.fragments;
     let config = dir.join(".config");
-    let merged = context.out.join(format!("build/{}.config", kind.name()));
+    let merged = dir.with_extension("config");
     let current = fs::read_to_string(&config).unwrap_or_default();
-    if fs::read_to_string(&merged).ok().as_ref() != Some(&fragments)
-        || !not_taken(&fragments, &current).is_empty()
+    if fs::read_to_string(&merged).ok().as_ref() != Some(&asked)
+        || !not_taken(&plan.fragments, &current).is_empty()
     {
-        let log = |what| format!("{what}-{}", kind.name());
-        let make = || kernel_make(context, kind);
-        step.command(make()?.arg("tinyconfig"), &log("tinyconfig"))?;
+        let log = |what| format!("{what}-{name}");
+        step.command(plan.make(context).arg("tinyconfig"), &log("tinyconfig"))?;
         let fresh = merged.with_extension("new");
-        fs::write(&fresh, &fragments)
-            .with_context(|| format!("cannot write {}", fresh.display()))?;
-        let mut merge = Command::new(context.source(kind).join("scripts/kconfig/merge_config.sh"));
+        fs::write(&fresh, &asked).with_context(|| format!("cannot write {}", fresh.display()))?;
+        let mut merge = Command::new(plan.source.join("scripts/kconfig/merge_config.sh"));
         merge
-            .current_dir(&dir)
+            .current_dir(dir)
             .args(["-m", "-O"])
-            .arg(&dir)
+            .arg(dir)
             .arg(&config)
             .arg(&fresh);
         step.command(&mut merge, &log("merge-config"))?;
-        step.command(make()?.arg("olddefconfig"), &log("olddefconfig"))?;
+        step.command(plan.make(context).arg("olddefconfig"), &log("olddefconfig"))?;
         fs::rename(&fresh, &merged)
             .with_context(|| format!("cannot write {}", merged.display()))?;
     }
-    let text =
-        fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
-    let missing = not_taken(&fragments, &text);
+    let missing = not_taken(&plan.fragments, &plan.config()?);
     if missing.iter().any(|line| line == "CONFIG_RUST=y") {
         // Says what is wrong with the toolchain.
-        step.command(
-            kernel_make(context, kind)?.arg("rustavailable"),
-            "rustavailable",
-        )?;
+        step.command(plan.make(context).arg("rustavailable"), "rustavailable")?;
     }
     if !missing.is_empty() {
         bail!(
-            "the {} kernel's configuration did not take {}: see its dependencies in Kconfig",
-            kind.name(),
+            "the {name} kernel's configuration did not take {}: see its dependencies in Kconfig",
             missing.join(", ")
         );
     }
@@ -350,7 +421,7 @@ fn configure(context: &Context, step: &Step, kind: Kind) -> Result<()> {
 }
 
 /// The requested lines that a `.config` does not have. The last request for an option counts.
-fn not_taken(requested: &str, config: &str) -> Vec<String> {
+pub fn not_taken(requested: &str, config: &str) -> Vec<String> {
     let wanted: BTreeMap<_, _> = requested.lines().filter_map(setting).collect();
     let have: BTreeMap<_, _> = config.lines().filter_map(setting).collect();
     wanted
@@ -361,7 +432,7 @@ fn not_taken(requested: &str, config: &str) -> Vec<String> {
 }
 
 /// The option and the value of a line of a configuration.
-fn setting(line: &str) -> Option<(&str, &str)> {
+pub fn setting(line: &str) -> Option<(&str, &str)> {
     match line
         .strip_prefix("# ")
         .and_then(|l| l.strip_suffix(" is not set"))
@@ -379,7 +450,7 @@ pub fn compile_seconds(
     objects: &[PathBuf],
 ) -> Result<f64> {
     let make = || -> Result<f64> {
-        let mut make = kernel_make(context, kind)?;
+        let mut make = Plan::of(context, kind)?.make(context);
         make.env("CCACHE_DISABLE", "1").arg(OBJECTS);
         let started = Instant::now();
         step.command(&mut make, &format!("compile-{}", kind.name()))?;
@@ -395,34 +466,46 @@ pub fn compile_seconds(
 
 /// Builds and installs the selftests outside the tree, for the host's C library.
 pub fn selftests(context: &Context, step: &Step) -> Result<()> {
-    let dir = context.selftests_dir();
-    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let mut make = plain_make(context, &context.tree, &dir);
-    make.args(context.toolchain.make_variables()?);
-    step.command(make.arg("headers"), "headers")?;
+    let variables = context.toolchain.make_variables()?;
+    let targets = format!("TARGETS={SELFTEST_TARGETS}");
+    let options = [&targets, "X32=1"];
+    selftests_in(
+        context,
+        step,
+        &context.selftests_dir(),
+        &variables,
+        &options,
+    )
+}
+
+/// Builds and installs selftests in a directory. The kernel's make and the selftests' are told
+/// different things.
+pub fn selftests_in(
+    context: &Context,
+    step: &Step,
+    dir: &Path,
+    variables: &[String],
+    options: &[&str],
+) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let mut make = plain_make(context, &context.tree, dir);
+    step.command(make.args(variables).arg("headers"), "headers")?;
     // A program that is no longer built must not be found.
-    let installed = context.installed_selftests();
+    let installed = dir.join(INSTALLED_SELFTESTS);
     if installed.exists() {
         fs::remove_dir_all(&installed)
             .with_context(|| format!("cannot remove {}", installed.display()))?;
     }
-    let mut make = plain_make(context, &context.tree.join("tools/testing/selftests"), &dir);
-    make.arg(format!("TARGETS={SELFTEST_TARGETS}")).arg("X32=1");
-    step.command(make.args(["FORCE_TARGETS=1", "install"]), "selftests")?;
-    Ok(())
+    let mut make = plain_make(context, &context.tree.join("tools/testing/selftests"), dir);
+    make.args(options).args(["FORCE_TARGETS=1", "install"]);
+    step.command(&mut make, "selftests").map(drop)
 }
 
 /// `make` in the directory of a kernel that has been configured.
 pub fn make(context: &Context, kind: Kind) -> Result<Command> {
-    let mut make = kernel_make(context, kind)?;
-    make.args(kind.variables());
-    Ok(make)
-}
-
-/// `make` for a kernel, with the toolchain on its command line.
-fn kernel_make(context: &Context, kind: Kind) -> Result<Command> {
-    let mut make = plain_make(context, &context.source(kind), &context.build_dir(kind));
-    make.args(context.toolchain.make_variables()?);
+    let plan = Plan::of(context, kind)?;
+    let mut make = plan.make(context);
+    make.args(&plan.build_variables);
     Ok(make)
 }
 

@@ -149,6 +149,18 @@ pub fn programs(
     Ok(checks)
 }
 
+/// The results of several checks as those of one.
+pub fn together(checks: Vec<Check>) -> Vec<Outcome> {
+    let mut outcomes = vec![];
+    for check in checks {
+        for result in check.results {
+            let name = format!("{} {}", check.name, result.name);
+            outcomes.push(Outcome::new(name.trim(), result.status, result.reason));
+        }
+    }
+    outcomes
+}
+
 /// The results of one program: those of its KTAP, and what its exit status says beyond them.
 fn judge(frame: Frame, parsed: Parsed) -> Vec<Outcome> {
     let failure = |reason: String| Outcome::new("", Status::Failed, reason);

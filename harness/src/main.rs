@@ -5,6 +5,7 @@
 mod age;
 mod bench;
 mod bench_vdso;
+mod bisect;
 mod check;
 mod clients;
 mod cover;
@@ -15,6 +16,7 @@ mod ide;
 mod initramfs;
 mod kbuild;
 mod ktap;
+mod matrix;
 mod planted;
 mod plot;
 mod programs;
@@ -27,6 +29,7 @@ mod statistics;
 mod steps;
 mod test;
 mod toolchain;
+mod warnings;
 
 use anyhow::{bail, Context as _, Result};
 use clap::{Parser, Subcommand};
@@ -86,6 +89,10 @@ enum Subcommands {
         #[arg(long, hide = true)]
         no_build: bool,
     },
+    /// Build, boot and test each commit of the series.
+    Bisect(bisect::Options),
+    /// Build the series in other configurations, for other machines, by another compiler.
+    Matrix(matrix::Options),
     /// Check the commits of the series as what will be sent.
     Check,
     /// Print the text of the series' cover letter.
@@ -116,6 +123,11 @@ impl Context {
     /// Where the tree is that faults are planted in, if it has been made.
     pub fn planted_tree(&self) -> PathBuf {
         self.out.join("linux-planted")
+    }
+
+    /// Where the tree is that has the commits of the series one by one.
+    pub fn bisect_tree(&self) -> PathBuf {
+        self.out.join("linux-bisect")
     }
 
     fn new() -> Result<Self> {
@@ -169,6 +181,8 @@ fn run(command: Subcommands) -> Result<bool> {
         Subcommands::Coverage(options) => coverage::coverage(&context, &options),
         Subcommands::FuzzOffsets { seconds } => fuzz::fuzz_offsets(&context, seconds),
         Subcommands::Clients { no_build } => clients::clients(&context, !no_build),
+        Subcommands::Bisect(options) => bisect::bisect(&context, &options),
+        Subcommands::Matrix(options) => matrix::matrix(&context, &options),
         Subcommands::Check => check::check(&context),
         Subcommands::CoverLetter => {
             print!("{}", cover::letter(&context)?);

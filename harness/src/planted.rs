@@ -13,7 +13,7 @@ use crate::{
     programs::{List, KUNIT, RACE, SELFTESTS},
     race,
     report::{keep, Column, Outcome, Status},
-    series::git,
+    series::{git, git_in, work_tree},
     steps::{Step, Steps},
     test::{boot, boot_faults, failed, Session, KUNIT_OFF, SHORT_FUZZ},
     Context,
@@ -23,7 +23,6 @@ use clap::Args;
 use std::{
     fmt, fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 const KIND: Kind = Kind::RustPlanted;
@@ -185,7 +184,8 @@ pub fn planted(context: &Context, options: &Options) -> Result<bool> {
     session.build(Kind::Stock);
     session.selftests();
     session.check("a tree for the faults", Column::Host, |_| {
-        tree(context)?;
+        let series = git(context, &["rev-parse", "HEAD"])?;
+        work_tree(context, &context.planted_tree(), series.trim())?;
         Ok(crate::test::passed())
     });
     let mut sound = false;
@@ -207,7 +207,8 @@ pub fn planted(context: &Context, options: &Options) -> Result<bool> {
         session.record(&name, Column::Ours, |steps| {
             let by = plant(context, steps, &name, fault);
             // The next one is to find the tree as it was.
-            git_there(context, &["checkout", "--quiet", "--force", "HEAD"])?;
+            let tree = context.planted_tree();
+            git_in(&tree, &["checkout", "--quiet", "--force", "HEAD"])?;
             Ok(match by? {
                 Some(by) => {
                     println!("{name}: caught by {by}");
@@ -245,41 +246,6 @@ fn faults(context: &Context, names: &[String]) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Has a work tree of the series where faults can be planted.
-fn tree(context: &Context) -> Result<()> {
-    let tree = context.planted_tree();
-    let series = git(context, &["rev-parse", "HEAD"])?;
-    if tree.join("Kconfig").exists() {
-        git_there(
-            context,
-            &["checkout", "--quiet", "--force", "--detach", series.trim()],
-        )
-    } else {
-        git(context, &["worktree", "prune"])?;
-        let path = tree.to_string_lossy();
-        git(
-            context,
-            &["worktree", "add", "--quiet", "--detach", &path, "HEAD"],
-        )
-        .map(drop)
-    }
-}
-
-/// Runs git in the tree with the faults.
-fn git_there(context: &Context, arguments: &[&str]) -> Result<()> {
-    let output = Command::new("git")
-        .arg("-C")
-        .arg(context.planted_tree())
-        .args(arguments)
-        .output()?;
-    ensure!(
-        output.status.success(),
-        "git: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    Ok(())
-}
-
 /// What a fault does: the text in front of the patch.
 fn what(fault: &Path) -> Result<String> {
     let text =
@@ -314,7 +280,8 @@ fn without(context: &Context, steps: &mut Steps) -> Result<Vec<Outcome>> {
 
 /// Builds a kernel with the fault, and gives the check that has caught it with what failed there.
 fn plant(context: &Context, steps: &mut Steps, name: &str, fault: &Path) -> Result<Option<String>> {
-    git_there(context, &["apply", &fault.to_string_lossy()])?;
+    let patch = fault.to_string_lossy();
+    git_in(&context.planted_tree(), &["apply", &patch])?;
     build(context, steps, name)?;
     for trap in TRAPS {
         if let Some(what) = seen(&trap.sprung(context, steps, name)?) {

@@ -42,8 +42,8 @@ const fn unsteady(path: &'static str, limit: u32) -> Program {
     }
 }
 
-/// The kernel's own tests of time namespaces, and ours.
-const TIMENS: &[Program] = &[
+/// The kernel's own tests of time namespaces.
+const STOCK_TIMENS: &[Program] = &[
     program("timens/timens", 60),
     program("timens/timerfd", 60),
     program("timens/timer", 60),
@@ -53,6 +53,10 @@ const TIMENS: &[Program] = &[
     program("timens/futex", 60),
     program("timens/vfork_exec", 60),
     program("timens/gettime_perf", 120),
+];
+
+/// Ours.
+const OUR_TIMENS: &[Program] = &[
     program("timens/vdso_no_syscall", 120),
     program("timens/vdso_no_syscall_32", 120),
     program("timens/vdso_no_syscall_x32", 120),
@@ -92,7 +96,15 @@ pub const SELFTESTS: List = List {
     name: "selftests",
     note: "",
     machine: Machine::Fast,
-    groups: &[TIMENS, OTHERS],
+    groups: &[STOCK_TIMENS, OUR_TIMENS, OTHERS],
+};
+
+/// What every commit of the series, and every architecture, has to pass.
+pub const STOCK: List = List {
+    name: "stock",
+    note: "",
+    machine: Machine::Fast,
+    groups: &[STOCK_TIMENS],
 };
 
 /// For the kernels that have the vDSO of the other implementation.
@@ -100,7 +112,7 @@ pub const OTHER_VDSO: List = List {
     name: "other-vdso",
     note: "",
     machine: Machine::Fast,
-    groups: &[TIMENS],
+    groups: &[STOCK_TIMENS, OUR_TIMENS],
 };
 
 /// For a clock source that the vDSO can't read, so that it makes the system call.
@@ -188,8 +200,9 @@ pub const KUNIT: List = List {
     groups: &[],
 };
 
-pub const LISTS: [&List; 6] = [
+pub const LISTS: [&List; 7] = [
     &SELFTESTS,
+    &STOCK,
     &OTHER_VDSO,
     &NO_COUNTER,
     &RACE,

@@ -4,7 +4,7 @@
 
 use crate::Context;
 use anyhow::{bail, Result};
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 pub struct Series {
     pub base: String,
@@ -38,14 +38,38 @@ impl Series {
 
 /// Runs git in the prepared tree, which it leaves as it is, and gives its output.
 pub fn git(context: &Context, arguments: &[&str]) -> Result<String> {
+    git_in(&context.tree, arguments)
+}
+
+/// Runs git in a work tree, and gives its output.
+pub fn git_in(tree: &Path, arguments: &[&str]) -> Result<String> {
     let output = Command::new("git")
         .arg("--no-optional-locks")
         .arg("-C")
-        .arg(&context.tree)
+        .arg(tree)
         .args(arguments)
         .output()?;
     if !output.status.success() {
         bail!("git: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8(output.stdout)?)
+}
+
+/// Has a work tree of the prepared tree's repository with `commit` in it. Git writes only the files
+/// that differ, so that a build after it stays short.
+pub fn work_tree(context: &Context, tree: &Path, commit: &str) -> Result<()> {
+    if tree.join("Kconfig").exists() {
+        git_in(
+            tree,
+            &["checkout", "--quiet", "--force", "--detach", commit],
+        )?;
+    } else {
+        git(context, &["worktree", "prune"])?;
+        let path = tree.to_string_lossy();
+        git(
+            context,
+            &["worktree", "add", "--quiet", "--detach", &path, commit],
+        )?;
+    }
+    Ok(())
 }

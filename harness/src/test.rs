@@ -194,6 +194,18 @@ fn outcomes(complaints: Vec<String>) -> Vec<Outcome> {
     }
 }
 
+/// KUnit's results in a kernel's messages; ours must be among them.
+pub fn kunit_results(context: &Context, console: &str) -> Result<Vec<Outcome>> {
+    let mut results = ktap::results(context, console)?;
+    if !results
+        .iter()
+        .any(|result| result.name.starts_with(OUR_SUITES))
+    {
+        results.extend(failed(format!("no suite {OUR_SUITES}* ran")));
+    }
+    Ok(results)
+}
+
 /// Checks that follow each other. One that fails does not keep the others from running.
 pub struct Session<'a> {
     context: &'a Context,
@@ -371,15 +383,7 @@ impl<'a> Session<'a> {
         let started = Instant::now();
         let arguments = ["kunit.enable=1".into()];
         if let Some(said) = self.programs(kind, &KUNIT, &arguments, false, None) {
-            let results = ktap::results(context, &said.console).map(|mut results| {
-                if !results
-                    .iter()
-                    .any(|result| result.name.starts_with(OUR_SUITES))
-                {
-                    results.extend(failed(format!("no suite {OUR_SUITES}* ran")));
-                }
-                results
-            });
+            let results = kunit_results(context, &said.console);
             self.add(Check {
                 name: format!("KUnit{}", note(kind)),
                 column: Column::Ours,

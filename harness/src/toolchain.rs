@@ -65,12 +65,30 @@ impl Toolchain {
 
     /// The variables of a kernel build's command line.
     pub fn make_variables(&self) -> Result<Vec<String>> {
-        let llvm = self.need("LLVM")?;
         // Of binutils, because LLVM's can't make the x32 vDSO: see X86_X32_ABI in arch/x86/Kconfig.
-        let mut variables = vec![format!("LLVM={llvm}"), "OBJCOPY=objcopy".to_owned()];
-        if let Some(ccache) = self.get("CCACHE") {
-            variables.push(format!("CC={ccache} {}", self.llvm_tool("clang")?));
-        }
+        let objcopy = vec!["OBJCOPY=objcopy".to_owned()];
+        Ok([self.clang_variables()?, objcopy, self.rust_variables()?].concat())
+    }
+
+    /// Those for C by LLVM, for any architecture.
+    pub fn clang_variables(&self) -> Result<Vec<String>> {
+        let llvm = format!("LLVM={}", self.need("LLVM")?);
+        let compiler = self.llvm_tool("clang")?;
+        Ok([llvm]
+            .into_iter()
+            .chain(self.through_ccache(&compiler))
+            .collect())
+    }
+
+    /// Those for C by GCC, for this machine's architecture.
+    pub fn gcc_variables(&self) -> Vec<String> {
+        let gcc = self.through_ccache("gcc");
+        vec![gcc.unwrap_or_else(|| "CC=gcc".to_owned())]
+    }
+
+    /// Those for Rust.
+    pub fn rust_variables(&self) -> Result<Vec<String>> {
+        let mut variables = vec![];
         for key in ["RUSTC", "BINDGEN", "RUST_LIB_SRC"] {
             variables.push(format!("{key}={}", self.need(key)?));
         }
@@ -80,6 +98,11 @@ impl Toolchain {
             }
         }
         Ok(variables)
+    }
+
+    fn through_ccache(&self, compiler: &str) -> Option<String> {
+        let ccache = self.get("CCACHE")?;
+        Some(format!("CC={ccache} {compiler}"))
     }
 }
 

@@ -1,0 +1,573 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `matrix`: the series in other configurations, for other machines, and by another compiler.
+//!
+//! No warning at `W=1` may be about a file that the series adds or edits. What is warned of elsewhere
+//! is counted: Linux has it without the series, unless a change to a header brought it, which the
+//! compilers' notes then tell.
+
+use crate::{
+    guest, initramfs,
+    kbuild::{self, Plan},
+    ktap,
+    programs::STOCK,
+    report::{Column, Outcome, Status},
+    series::{git, Series},
+    steps::{Step, Steps},
+    test::{kunit_results, Session},
+    toolchain::find,
+    warnings::warnings,
+    Context,
+};
+use anyhow::{Context as _, Result};
+use clap::Args;
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+#[derive(Args)]
+pub struct Options {
+    /// These rows alone.
+    rows: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Compiler {
+    Clang,
+    Gcc,
+}
+
+/// What is made of a row's sources.
+#[derive(Clone, Copy, PartialEq)]
+enum Work {
+    /// Our objects, and those that include what we change.
+    Objects,
+    /// These, and other directories.
+    AlsoObjects(&'static [&'static str]),
+    /// The same, and the versions of what they export.
+    Versions,
+    /// A kernel that is a program of this machine's, and runs KUnit.
+    Uml,
+    /// A kernel for 64-bit ARM, which runs the kernel's own tests of time namespaces.
+    Arm64,
+}
+
+struct Row {
+    name: &'static str,
+    /// As the kernel's make calls it.
+    arch: &'static str,
+    compiler: Compiler,
+    /// Fragments under harness/configs.
+    fragments: &'static [&'static str],
+    /// What the configuration has beyond them.
+    lines: &'static str,
+    /// Whether every other option for Rust is wanted.
+    wishes: bool,
+    /// The build that this one may start as a copy of.
+    sibling: Option<&'static str>,
+    work: Work,
+}
+
+/// Our kernel for x86-64, from which the rows differ.
+const OURS: Row = Row {
+    name: "rust",
+    arch: "x86_64",
+    compiler: Compiler::Clang,
+    fragments: &["base", "rust", "offset-page"],
+    lines: "",
+    wishes: false,
+    sibling: Some("rust"),
+    work: Work::Objects,
+};
+
+static ROWS: [Row; 14] = [
+    OURS,
+    Row {
+        name: "no-rust",
+        fragments: &["base", "stock", "offset-page"],
+        lines: "# CONFIG_RUST is not set\n",
+        ..OURS
+    },
+    Row {
+        name: "no-time-ns",
+        fragments: &["base", "stock", "stock-vdso"],
+        lines: "# CONFIG_TIME_NS is not set\n",
+        ..OURS
+    },
+    Row {
+        name: "c-offset-page",
+        fragments: &["base", "stock", "offset-page"],
+        ..OURS
+    },
+    Row {
+        name: "c",
+        fragments: &["base", "stock", "stock-vdso"],
+        ..OURS
+    },
+    Row {
+        name: "modversions",
+        fragments: &["base", "rust", "offset-page", "modversions"],
+        work: Work::Versions,
+        ..OURS
+    },
+    Row {
+        name: "rust-all",
+        fragments: &["base", "rust", "offset-page", "rust-all"],
+        wishes: true,
+        work: Work::AlsoObjects(&["samples/rust/", "drivers/block/rnull/", "drivers/android/"]),
+        ..OURS
+    },
+    Row {
+        name: "up",
+        lines: "# CONFIG_SMP is not set\nCONFIG_NR_CPUS=1\n",
+        ..OURS
+    },
+    Row {
+        name: "gcc",
+        compiler: Compiler::Gcc,
+        ..OURS
+    },
+    Row {
+        name: "i386",
+        arch: "i386",
+        fragments: &["portable", "stock", "offset-page"],
+        lines: "CONFIG_SMP=y\n",
+        sibling: None,
+        ..OURS
+    },
+    Row {
+        name: "arm64",
+        arch: "arm64",
+        fragments: &["portable", "portable-rust", "rust", "stock-vdso", "arm64"],
+        sibling: None,
+        work: Work::Arm64,
+        ..OURS
+    },
+    Row {
+        name: "riscv64",
+        arch: "riscv",
+        fragments: &["portable", "portable-rust", "rust", "stock-vdso"],
+        lines: "CONFIG_64BIT=y\nCONFIG_SMP=y\n",
+        sibling: None,
+        ..OURS
+    },
+    // Without TIME_NS_VDSO, which every architecture has that reads clocks in the vDSO: it can't be
+    // chosen there.
+    Row {
+        name: "uml",
+        arch: "um",
+        fragments: &["portable", "portable-rust", "rust", "stock-vdso"],
+        lines: "CONFIG_64BIT=y\n# CONFIG_TIME_NS_VDSO is not set\n",
+        sibling: None,
+        work: Work::Uml,
+        ..OURS
+    },
+    Row {
+        name: "uml-c",
+        arch: "um",
+        fragments: &["portable", "stock", "stock-vdso"],
+        lines: "CONFIG_64BIT=y\n# CONFIG_TIME_NS_VDSO is not set\n",
+        sibling: None,
+        ..OURS
+    },
+];
+
+/// Our objects, and those that include the headers that we change.
+const OBJECTS: [&str; 15] = [
+    "kernel/time/",
+    "kernel/futex/",
+    "kernel/nsproxy.o",
+    "kernel/nscommon.o",
+    "kernel/nstree.o",
+    "kernel/sys.o",
+    "lib/vdso/",
+    "fs/proc/",
+    "fs/exec.o",
+    "fs/nsfs.o",
+    "fs/pidfs.o",
+    "fs/timerfd.o",
+    "init/main.o",
+    "io_uring/timeout.o",
+    "io_uring/wait.o",
+];
+
+/// The objects of Rust that are made anew, of all under rust/.
+const RUST_OBJECTS: [&str; 2] = ["rust/kernel.o", "rust/helpers/helpers.o"];
+
+/// Exported by C, implemented in Rust.
+const VERSIONED: (&str, &str) = (
+    "kernel/time/.namespace_init.o.cmd",
+    "do_timens_ktime_to_host",
+);
+
+/// How long KUnit may take natively.
+const UML_SECONDS: &str = "300";
+
+/// The target of clang's for 64-bit ARM under Linux.
+const ARM64_TARGET: &str = "--target=aarch64-linux-gnu";
+
+/// Builds the rows, boots what boots, and prints the table.
+pub fn matrix(context: &Context, options: &Options) -> Result<bool> {
+    let rows = select(&options.rows)?;
+    let series = Series::read(context)?;
+    let steps = rows.iter().map(|row| row.steps()).sum();
+    let mut session = Session::new(context, steps)?;
+    for row in rows {
+        session.record(row.name, Column::Ours, |steps| {
+            row.run(context, steps, &series)
+        });
+    }
+    session.finish("matrix")
+}
+
+/// The rows of these names, or all.
+fn select(names: &[String]) -> Result<Vec<&'static Row>> {
+    if names.is_empty() {
+        return Ok(ROWS.iter().collect());
+    }
+    let row = |name: &String| {
+        let row = ROWS.iter().find(|row| row.name == name);
+        row.with_context(|| {
+            let names = ROWS.each_ref().map(|row| row.name).join(" ");
+            format!("there is no row {name}: give some of {names}")
+        })
+    };
+    names.iter().map(row).collect()
+}
+
+impl Row {
+    fn steps(&self) -> usize {
+        kbuild::BUILD_STEPS
+            + match self.work {
+                Work::Objects | Work::AlsoObjects(_) | Work::Versions => 0,
+                Work::Uml => 1,
+                Work::Arm64 => 2,
+            }
+    }
+
+    fn run(&self, context: &Context, steps: &mut Steps, series: &Series) -> Result<Vec<Outcome>> {
+        if self.work == Work::Versions && !has_libdw() {
+            return Ok(skipped(
+                "",
+                "gendwarfksyms needs libdw: apt-get install libdw-dev",
+            ));
+        }
+        let plan = self.plan(context)?;
+        let targets = self.targets(has_rust(&plan.fragments));
+        // What is not compiled again does not warn again.
+        for target in OBJECTS.iter().chain(&RUST_OBJECTS).chain(&targets) {
+            forget(&plan.dir.join(target))?;
+        }
+        let log = kbuild::build_plan(context, steps, &plan, &targets)?;
+        let mut outcomes = judge(context, &log, series)?;
+        if self.wishes {
+            let refused = kbuild::not_taken(&plan.wishes, &plan.config()?);
+            println!("{}: without {}", self.name, refused.join(", "));
+        }
+        outcomes.extend(match self.work {
+            Work::Objects | Work::AlsoObjects(_) => vec![],
+            Work::Versions => versions(&plan)?,
+            Work::Uml => kunit(context, steps, &plan)?,
+            Work::Arm64 => selftests(context, steps, &plan)?,
+        });
+        Ok(outcomes)
+    }
+
+    fn plan(&self, context: &Context) -> Result<Plan> {
+        let builds = context.out.join("build");
+        let name = format!("matrix-{}", self.name);
+        let mut fragments = kbuild::fragments(context, self.fragments)? + self.lines;
+        // Kconfig has it for these, and LLVM alone.
+        if has_rust(&fragments)
+            && self.compiler == Compiler::Clang
+            && ["x86_64", "arm64"].contains(&self.arch)
+        {
+            fragments.insert_str(0, kbuild::inlined_helpers(context));
+        }
+        Ok(Plan {
+            source: context.tree.clone(),
+            dir: builds.join(&name),
+            name,
+            variables: self.variables(context)?,
+            // The comments are looked at by `make check`.
+            build_variables: ["W=1", "cmd_checkdoc="].map(str::to_owned).to_vec(),
+            fragments,
+            wishes: match self.wishes {
+                true => wishes(context)?,
+                false => String::new(),
+            },
+            sibling: self.sibling.map(|name| builds.join(name)),
+        })
+    }
+
+    fn variables(&self, context: &Context) -> Result<Vec<String>> {
+        let tools = &context.toolchain;
+        let arch = vec![format!("ARCH={}", self.arch)];
+        let tools = match (self.compiler, self.arch) {
+            (Compiler::Clang, "x86_64") => tools.make_variables()?,
+            (Compiler::Clang, _) => [tools.clang_variables()?, tools.rust_variables()?].concat(),
+            (Compiler::Gcc, _) => [tools.gcc_variables(), tools.rust_variables()?].concat(),
+        };
+        Ok([arch, tools].concat())
+    }
+
+    /// What make is to build.
+    fn targets(&self, rust: bool) -> Vec<&'static str> {
+        let whole = match self.work {
+            Work::Uml => Some("linux"),
+            Work::Arm64 => Some("Image"),
+            Work::Objects | Work::AlsoObjects(_) | Work::Versions => None,
+        };
+        if let Some(whole) = whole {
+            return vec![whole];
+        }
+        let mut targets = OBJECTS.to_vec();
+        targets.extend(match self.arch {
+            "x86_64" => &["arch/x86/entry/vdso/", "drivers/misc/ntsync.o"][..],
+            "i386" => &["arch/x86/entry/vdso/"],
+            "riscv" => &["arch/riscv/kernel/vdso/", "arch/riscv/kernel/vdso.o"],
+            _ => &[],
+        });
+        if rust {
+            targets.push("rust/");
+        }
+        if let Work::AlsoObjects(more) = self.work {
+            targets.extend(more);
+        }
+        targets
+    }
+}
+
+/// Whether a configuration has Rust. The last line counts.
+fn has_rust(fragments: &str) -> bool {
+    let mut settings = fragments.lines().rev().filter_map(kbuild::setting);
+    let last = settings.find(|(option, _)| *option == "CONFIG_RUST");
+    last.is_some_and(|(_, value)| value == "y")
+}
+
+/// All options that have to do with Rust.
+fn wishes(context: &Context) -> Result<String> {
+    let pattern = r"^\s*(menu)?config ([A-Z0-9]+_)*RUST(_[A-Z0-9]+)*$";
+    let lines = git(context, &["grep", "-hE", pattern, "--", "*Kconfig*"])?;
+    let names = lines
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(1));
+    Ok(names.map(|name| format!("CONFIG_{name}=y\n")).collect())
+}
+
+/// Removes an object, or those of a directory.
+fn forget(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        for entry in fs::read_dir(path)? {
+            let path = entry?.path();
+            if path.is_dir() || path.extension().is_some_and(|end| end == "o") {
+                forget(&path)?;
+            }
+        }
+    } else if path.exists() {
+        fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn skipped(name: &str, reason: impl Into<String>) -> Vec<Outcome> {
+    vec![Outcome::new(name, Status::Skipped, reason)]
+}
+
+/// What a build's warnings come to.
+fn judge(context: &Context, log: &Path, series: &Series) -> Result<Vec<Outcome>> {
+    let text = fs::read_to_string(log).with_context(|| format!("cannot read {}", log.display()))?;
+    let (ours, others): (Vec<_>, Vec<_>) = warnings(&text)
+        .into_iter()
+        .partition(|warning| warning.is_ours(series));
+    let tree = format!("{}/", context.tree.display());
+    let fail = |text: &str| Outcome::new("W=1", Status::Failed, text.replace(&tree, ""));
+    let mut outcomes: Vec<_> = ours.iter().map(|warning| fail(&warning.text)).collect();
+    if outcomes.is_empty() {
+        outcomes.push(Outcome::new("W=1", Status::Passed, ""));
+    }
+    if let Some(first) = others.first() {
+        let reason = format!(
+            "{} warnings in files that the series leaves as they are, the first: {}",
+            others.len(),
+            first.text.replace(&tree, "")
+        );
+        outcomes.extend(skipped("elsewhere", reason));
+    }
+    Ok(outcomes)
+}
+
+/// Whether a compiler makes a program of some source.
+fn compiles(compiler: &str, arguments: &[&str], source: &str) -> bool {
+    let child = Command::new(compiler)
+        .args(["-x", "c", "-o", "/dev/null", "-"])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut child) = child else { return false };
+    let pipe = child.stdin.take();
+    // One that has ended has a status that says more.
+    let _ = pipe.map(|mut pipe| pipe.write_all(source.as_bytes()));
+    child.wait().is_ok_and(|status| status.success())
+}
+
+fn has_libdw() -> bool {
+    let source = "#include <elfutils/libdw.h>\nint main(void) { return 0; }\n";
+    compiles("gcc", &["-ldw", "-lelf", "-lz"], source)
+}
+
+/// The symbol that C exports for Rust has a version.
+fn versions(plan: &Plan) -> Result<Vec<Outcome>> {
+    let (file, symbol) = VERSIONED;
+    let file = plan.dir.join(file);
+    let text =
+        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let status = match text.contains(&format!("#SYMVER {symbol} 0x")) {
+        true => Status::Passed,
+        false => Status::Failed,
+    };
+    Ok(vec![Outcome::new(symbol, status, "has no version")])
+}
+
+/// Runs the kernel that is a program, with KUnit.
+fn kunit(context: &Context, steps: &mut Steps, plan: &Plan) -> Result<Vec<Outcome>> {
+    steps.run("run KUnit in UML", |step| {
+        let mut linux = Command::new(find("timeout")?);
+        linux
+            .args(["-s", "KILL", UML_SECONDS])
+            .arg(plan.dir.join("linux"))
+            .args(["mem=256M", "kunit.enable=1", "kunit_shutdown=halt"]);
+        let log = step.command(&mut linux, "kunit-uml")?;
+        let said = fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
+        let said = String::from_utf8_lossy(&said);
+        let mut results = kunit_results(context, &said)?;
+        results.extend(guest::reports(&said).map(failure));
+        Ok(results)
+    })
+}
+
+fn failure(reason: String) -> Outcome {
+    Outcome::new("", Status::Failed, reason)
+}
+
+/// Why no guest for 64-bit ARM can be made, if so.
+fn lacks_arm64(clang: &str) -> Option<String> {
+    if find(guest::QEMU_ARM64).is_err() {
+        return Some(format!(
+            "{} is not installed: apt-get install qemu-system-arm, of the suite that \
+             qemu-system-x86 is of",
+            guest::QEMU_ARM64
+        ));
+    }
+    let source = "#include <stdio.h>\nint main(void) { return puts(\"\"); }\n";
+    let options = [ARM64_TARGET, "-static", "-fuse-ld=lld"];
+    (!compiles(clang, &options, source)).then(|| {
+        "clang finds no C library to link with: apt-get install libc6-dev-arm64-cross and \
+         libgcc-NN-dev-arm64-cross, NN being gcc's version"
+            .to_owned()
+    })
+}
+
+/// Runs the kernel's own tests of time namespaces in a guest for 64-bit ARM.
+fn selftests(context: &Context, steps: &mut Steps, plan: &Plan) -> Result<Vec<Outcome>> {
+    let clang = context.toolchain.llvm_tool("clang")?;
+    if let Some(reason) = lacks_arm64(&clang) {
+        return Ok(skipped("selftests", reason));
+    }
+    let dir = plan.dir.with_file_name("matrix-arm64-selftests");
+    let files = steps.run("build the selftests for arm64", |step| {
+        let llvm = format!("LLVM={}", context.toolchain.need("LLVM")?);
+        let options = [
+            "TARGETS=timens",
+            "ARCH=arm64",
+            &llvm,
+            "USERLDFLAGS=-static -fuse-ld=lld",
+        ];
+        kbuild::selftests_in(context, step, &dir, &plan.variables, &options)?;
+        let init = dir.join("init");
+        let mut cc = Command::new(clang);
+        cc.args([ARM64_TARGET, "-static", "-fuse-ld=lld"]);
+        cc.args(["-O2", "-Wall", "-Wextra", "-Werror", "-o"]);
+        cc.arg(&init)
+            .arg(context.top.join("harness/guest/foreign.c"));
+        step.command(&mut cc, "foreign")?;
+        let list = dir.join("list");
+        fs::write(&list, STOCK.to_text())
+            .with_context(|| format!("cannot write {}", list.display()))?;
+        let mut files = vec![("/init".to_owned(), init), ("/list".to_owned(), list)];
+        for program in STOCK.programs() {
+            let path = dir.join(kbuild::INSTALLED_SELFTESTS).join(program.path);
+            files.push((format!("/selftests/{}", program.path), path));
+        }
+        Ok(files)
+    })?;
+    steps.run("boot the arm64 guest", |step| {
+        boot(context, step, plan, &files)
+    })
+}
+
+fn boot(
+    context: &Context,
+    step: &Step,
+    plan: &Plan,
+    files: &[(String, PathBuf)],
+) -> Result<Vec<Outcome>> {
+    let archive = plan.dir.with_file_name("matrix-arm64.cpio");
+    let initrd = initramfs::pack_files(step, &plan.dir, archive, files)?;
+    step.expect(STOCK.programs().count() as u64);
+    let limit: u32 = STOCK.programs().map(|program| program.limit).sum();
+    let limit = Duration::from_secs(120 + u64::from(limit));
+    let kernel = plan.dir.join("arch/arm64/boot/Image");
+    let said = guest::run_arm64(step, "matrix-arm64", &kernel, &initrd, limit)?;
+    let checks = ktap::programs(context, &STOCK, "", Column::Ours, &said.output)?;
+    let mut outcomes = ktap::together(checks);
+    outcomes.extend(said.problems.into_iter().map(failure));
+    Ok(outcomes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_selected_by_name() {
+        let names = |names: &[&str]| -> Result<Vec<_>> {
+            let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+            Ok(select(&names)?.into_iter().map(|row| row.name).collect())
+        };
+        assert_eq!(names(&["uml", "c"]).unwrap(), ["uml", "c"]);
+        assert_eq!(names(&[]).unwrap().len(), ROWS.len());
+        let error = names(&["vax"]).unwrap_err().to_string();
+        assert!(error.contains("vax") && error.contains("arm64"), "{error}");
+    }
+
+    #[test]
+    fn rust_is_built_where_the_configuration_has_it() {
+        assert!(has_rust("CONFIG_RUST=y\nCONFIG_RUST_X=n\n"));
+        assert!(!has_rust("CONFIG_RUST=y\n# CONFIG_RUST is not set\n"));
+        assert!(!has_rust(""));
+        assert!(OURS.targets(true).contains(&"rust/"));
+        assert!(!OURS.targets(false).contains(&"rust/"));
+    }
+
+    #[test]
+    fn only_objects_are_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name| dir.path().join(name);
+        fs::create_dir(path("sub")).unwrap();
+        for name in ["a.o", "a.c", "sub/b.o", "c.o"] {
+            fs::write(path(name), "").unwrap();
+        }
+        forget(&path("sub")).unwrap();
+        forget(&path("c.o")).unwrap();
+        forget(&path("none.o")).unwrap();
+        let there = ["a.o", "a.c", "sub/b.o", "c.o"].map(|name| path(name).exists());
+        assert_eq!(there, [true, true, false, false]);
+    }
+}

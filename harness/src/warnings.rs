@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The warnings in the log of a kernel's build.
+
+use crate::series::Series;
+use std::collections::BTreeSet;
+
+/// One thing that a compiler, or another tool of the build, warns of.
+#[derive(Debug, PartialEq)]
+pub struct Warning {
+    /// Where and what.
+    pub text: String,
+    /// The file that it is in, and those that it comes from there.
+    files: Vec<String>,
+}
+
+impl Warning {
+    /// Whether it is about a file that the series adds or edits.
+    pub fn is_ours(&self, series: &Series) -> bool {
+        self.files.iter().any(|path| {
+            let files = &mut series.files.iter();
+            files.any(|file| path == file || path.ends_with(&format!("/{file}")))
+        })
+    }
+}
+
+/// The warnings of a build, each once.
+pub fn warnings(log: &str) -> Vec<Warning> {
+    let mut found: Vec<Warning> = vec![];
+    // Whether a line may still belong to the last warning.
+    let mut open = false;
+    for line in log.lines() {
+        if is_warning(line) {
+            found.push(Warning {
+                text: line.trim().to_owned(),
+                files: path(line).into_iter().collect(),
+            });
+            open = true;
+        } else if is_progress(line) {
+            open = false;
+        } else if let Some(warning) = found.last_mut().filter(|_| open) {
+            let trimmed = line.trim_start();
+            if let Some(place) = trimmed.strip_prefix("--> ") {
+                // rustc says first what, and then where.
+                if warning.files.is_empty() {
+                    warning.text = format!("{place}: {}", warning.text);
+                }
+                warning.files.extend(path(place));
+            } else if line.contains(": note: ") {
+                warning.files.extend(path(line));
+            }
+        }
+    }
+    let mut seen = BTreeSet::new();
+    found.retain(|warning| seen.insert(warning.text.clone()));
+    found
+}
+
+fn is_warning(line: &str) -> bool {
+    let lower = line.to_lowercase();
+    // The first line of a log is the command; rustc counts at the end.
+    lower.contains("warning: ") && !line.starts_with("$ ") && !lower.ends_with("emitted")
+}
+
+/// Whether the line is one of those in which make says what it does: two spaces, a verb in capitals.
+fn is_progress(line: &str) -> bool {
+    line.strip_prefix("  ")
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
+}
+
+/// The path that a line begins with, as PATH:LINE, without what leads out of the build's directory.
+fn path(line: &str) -> Option<String> {
+    let (path, rest) = line.trim_start().split_once(':')?;
+    if path.contains(' ') || !rest.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let mut path = path;
+    while let Some(inner) = ["./", "../"].iter().find_map(|out| path.strip_prefix(out)) {
+        path = inner;
+    }
+    Some(path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series() -> Series {
+        Series {
+            base: String::new(),
+            files: ["kernel/time/namespace.c", "rust/kernel/vdso.rs"]
+                .map(str::to_owned)
+                .to_vec(),
+            added: vec![],
+        }
+    }
+
+    #[test]
+    fn finds_each_warning_once_and_where_it_comes_from() {
+        let log = "$ make W=1 \"warning: no\"\n  CC      fs/a.o\n\
+                   /t/fs/a.c:1:2: warning: unused [-Wunused]\n\
+                   /t/kernel/time/namespace.c:3:4: note: expanded from here\n  CC      fs/b.o\n\
+                   ../fs/b.c:1:2: warning: other\n  CC      c.o\n\
+                   ../kernel/time/namespace.c:5:6: note: of something else\n\
+                   ../fs/b.c:1:2: warning: other\n";
+        let found = warnings(log);
+        let ours: Vec<_> = found.iter().map(|one| one.is_ours(&series())).collect();
+        assert_eq!(ours, [true, false]);
+        assert_eq!(found[1].files, ["fs/b.c"]);
+    }
+
+    #[test]
+    fn reads_rustc() {
+        let log = "warning: unused import\n  --> /t/rust/kernel/vdso.rs:3:4\n   |\n\
+                   warning: 1 warning emitted\n";
+        let found = warnings(log);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].is_ours(&series()));
+        assert_eq!(
+            found[0].text,
+            "/t/rust/kernel/vdso.rs:3:4: warning: unused import"
+        );
+    }
+
+    #[test]
+    fn sees_what_has_no_place() {
+        let found = warnings("WARNING: modpost: missing MODULE_LICENSE\nld.lld: warning: x\n");
+        assert_eq!(found.len(), 2);
+        assert!(!found[0].is_ours(&series()));
+    }
+}
