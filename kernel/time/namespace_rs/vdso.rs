@@ -46,8 +46,10 @@ impl VdsoOffsets {
             #[cfg(CONFIG_TIME_NS_VDSO)]
             page: None,
         };
-        if !vdso.set(offsets, &mut SparePage::NONE) {
-            vdso.set(offsets, &mut SparePage::new()?);
+        let mut spare = SparePage::NONE;
+        if !vdso.set(offsets, &mut spare) {
+            spare = SparePage::new()?;
+            vdso.set(offsets, &mut spare);
         }
         Ok(vdso)
     }
