@@ -65,7 +65,7 @@ pub enum Kind {
     RustKasan,
     /// The kernel's own, with the same.
     StockKasan,
-    /// Ours, with KCSAN, which excludes KASAN.
+    /// Ours, with KCSAN, which excludes KASAN, and which sees Rust by a patch of the harness's.
     RustKcsan,
     /// The kernel's own, with KCSAN.
     StockKcsan,
@@ -193,14 +193,15 @@ impl Kind {
     /// Whose build this one may start as a copy of.
     fn sibling(self) -> Option<Self> {
         match self {
-            // The last two have trees of their own.
-            Self::Rust | Self::Stock | Self::RustPlanted | Self::RustBisect => None,
+            // The last three have trees of their own.
+            Self::Rust | Self::Stock | Self::RustKcsan | Self::RustPlanted | Self::RustBisect => {
+                None
+            }
             Self::StockOffsetPage
             | Self::RustStockVdso
             | Self::RustBench
             | Self::RustCoverage
             | Self::RustKasan
-            | Self::RustKcsan
             | Self::RustClients
             | Self::RustLint => Some(Self::Rust),
             Self::RustBenchCalls => Some(Self::RustBench),
@@ -225,6 +226,7 @@ impl Context {
             | Kind::StockKasan
             | Kind::StockKcsan
             | Kind::StockClients => self.stock_tree.clone(),
+            Kind::RustKcsan => self.kcsan_tree(),
             Kind::RustPlanted => self.planted_tree(),
             Kind::RustBisect => self.bisect_tree(),
             _ => self.tree.clone(),

@@ -120,6 +120,11 @@ pub struct Context {
 }
 
 impl Context {
+    /// Where the tree is that has KCSAN see Rust, if it has been made.
+    pub fn kcsan_tree(&self) -> PathBuf {
+        self.out.join("linux-kcsan")
+    }
+
     /// Where the tree is that faults are planted in, if it has been made.
     pub fn planted_tree(&self) -> PathBuf {
         self.out.join("linux-planted")

@@ -13,7 +13,7 @@ use crate::{
     programs::{List, KUNIT, RACE, SELFTESTS},
     race,
     report::{keep, Column, Outcome, Status},
-    series::{git, git_in, work_tree},
+    series::{git_in, series_tree},
     steps::{Step, Steps},
     test::{boot, boot_faults, failed, Session, KUNIT_OFF, SHORT_FUZZ},
     Context,
@@ -184,8 +184,7 @@ pub fn planted(context: &Context, options: &Options) -> Result<bool> {
     session.build(Kind::Stock);
     session.selftests();
     session.check("a tree for the faults", Column::Host, |_| {
-        let series = git(context, &["rev-parse", "HEAD"])?;
-        work_tree(context, &context.planted_tree(), series.trim())?;
+        series_tree(context, &context.planted_tree())?;
         Ok(crate::test::passed())
     });
     let mut sound = false;

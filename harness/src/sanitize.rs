@@ -6,7 +6,9 @@ use crate::{
     kbuild::{self, Kind},
     programs::{RACE, SELFTESTS, WIDE_RACE},
     race::rounds,
-    test::{Session, KUNIT_OFF},
+    report::Column,
+    series::{git_in, series_tree},
+    test::{passed, Session, KUNIT_OFF},
     Context,
 };
 use anyhow::Result;
@@ -20,7 +22,7 @@ const ROUNDS: u32 = 500;
 pub enum Tool {
     /// KASAN, UBSAN, kmemleak, and the checks of locks, RCU, lists and objects.
     Kasan,
-    /// KCSAN, on the stock kernel too.
+    /// KCSAN, which is made to see Rust, on the stock kernel too.
     Kcsan,
 }
 
@@ -121,15 +123,22 @@ pub fn faults(context: &Context, options: &FaultsOptions) -> Result<bool> {
 fn run(context: &Context, name: &str, all: &[(Kind, &[Job])], no_build: bool) -> Result<bool> {
     // What the others start as a copy of, and what fuzz compares with.
     let plain = [Kind::Rust, Kind::Stock];
+    let has_kcsan = all.iter().any(|(kind, _)| *kind == Kind::RustKcsan);
     let build = if no_build {
         0
     } else {
-        (plain.len() + all.len()) * kbuild::BUILD_STEPS + 1
+        (plain.len() + all.len()) * kbuild::BUILD_STEPS + 1 + usize::from(has_kcsan)
     };
     let jobs = all.iter().flat_map(|(_, jobs)| jobs.iter());
     let jobs: usize = jobs.map(|job| job.steps()).sum();
     let mut session = Session::new(context, build + all.len() + jobs)?;
     if !no_build {
+        if has_kcsan {
+            session.check("a tree for KCSAN", Column::Host, |_| {
+                kcsan_tree(context)?;
+                Ok(passed())
+            });
+        }
         plain.into_iter().for_each(|kind| session.build(kind));
         all.iter().for_each(|&(kind, _)| session.build(kind));
         session.selftests();
@@ -157,4 +166,12 @@ fn run(context: &Context, name: &str, all: &[(Kind, &[Job])], no_build: bool) ->
         }
     }
     session.finish(name)
+}
+
+/// Has a tree of the series in which KCSAN sees Rust.
+fn kcsan_tree(context: &Context) -> Result<()> {
+    let tree = context.kcsan_tree();
+    series_tree(context, &tree)?;
+    let patch = context.top.join("harness/patches/kcsan-for-rust.patch");
+    git_in(&tree, &["apply", &patch.to_string_lossy()]).map(drop)
 }

@@ -55,6 +55,12 @@ pub fn git_in(tree: &Path, arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
+/// Has a work tree of the prepared tree's repository with the series in it, and nothing else.
+pub fn series_tree(context: &Context, tree: &Path) -> Result<()> {
+    let series = git(context, &["rev-parse", "HEAD"])?;
+    work_tree(context, tree, series.trim())
+}
+
 /// Has a work tree of the prepared tree's repository with `commit` in it. Git writes only the files
 /// that differ, so that a build after it stays short.
 pub fn work_tree(context: &Context, tree: &Path, commit: &str) -> Result<()> {
