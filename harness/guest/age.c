@@ -108,9 +108,21 @@ static void join_host(void)
 		error(1, errno, "setns back to the host");
 }
 
+static void read_clocks_in_child(unsigned int nth)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		error(1, errno, "fork");
+	if (!pid) {
+		read_clocks(nth);
+		_exit(0);
+	}
+	wait_for(pid);
+}
+
 static void cycle(unsigned int nth)
 {
-	pid_t pid;
 	int fd;
 
 	if (unshare(CLONE_NEWTIME))
@@ -119,14 +131,7 @@ static void cycle(unsigned int nth)
 	switch (nth / 2 % 4) {
 	case 0:
 		/* By a child, which is the last one in it */
-		pid = fork();
-		if (pid < 0)
-			error(1, errno, "fork");
-		if (!pid) {
-			read_clocks(nth);
-			_exit(0);
-		}
-		wait_for(pid);
+		read_clocks_in_child(nth);
 		break;
 	case 1:
 		/* Nobody ever joins. */
@@ -201,18 +206,10 @@ static void start(struct container *container, unsigned int nth)
 /* A container's program: works with a child, says that it is there, lives as long as its input. */
 static int contained(unsigned int nth)
 {
-	pid_t pid;
 	char byte;
 
 	read_clocks(nth);
-	pid = fork();
-	if (pid < 0)
-		error(1, errno, "fork");
-	if (!pid) {
-		read_clocks(nth);
-		_exit(0);
-	}
-	wait_for(pid);
+	read_clocks_in_child(nth);
 	if (write(STDOUT_FILENO, "", 1) != 1)
 		error(1, errno, "write");
 	while (read(STDIN_FILENO, &byte, 1) > 0)

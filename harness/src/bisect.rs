@@ -9,7 +9,7 @@ use crate::{
     ktap,
     programs::STOCK,
     report::{Column, Outcome, Status},
-    series::{git, git_in, work_tree},
+    series::{git, git_in, kconfig_options, work_tree},
     steps::{Step, Steps},
     test::{boot, Session, KUNIT_OFF},
     warnings::warnings,
@@ -20,7 +20,6 @@ use clap::Args;
 use std::{
     collections::BTreeSet,
     fs::{self, File},
-    path::Path,
     time::SystemTime,
 };
 
@@ -151,7 +150,7 @@ fn check_out(context: &Context, commit: &Commit) -> Result<()> {
 /// How the commit in the tree is built: as the whole series, without the options that it does not know.
 fn plan(context: &Context, step: &Step) -> Result<Plan> {
     let mut plan = Plan::of(context, KIND)?;
-    let known = known_options(&plan.source)?;
+    let known = kconfig_options(&plan.source, r"^\s*(menu)?config [A-Z0-9_]+")?;
     let (fragments, dropped) = without_unknown(&plan.fragments, &known);
     if !dropped.is_empty() {
         step.print(&format!(
@@ -163,16 +162,6 @@ fn plan(context: &Context, step: &Step) -> Result<Plan> {
     let head = git_in(&plan.source, &["rev-parse", "HEAD"])?;
     plan.fragments = format!("# {}\n{fragments}", head.trim());
     Ok(plan)
-}
-
-/// The options in a tree's Kconfig files.
-fn known_options(tree: &Path) -> Result<BTreeSet<String>> {
-    let pattern = r"^\s*(menu)?config [A-Z0-9_]+";
-    let lines = git_in(tree, &["grep", "-hE", pattern, "--", "*Kconfig*"])?;
-    let names = lines
-        .lines()
-        .filter_map(|line| line.split_whitespace().nth(1));
-    Ok(names.map(|name| format!("CONFIG_{name}")).collect())
 }
 
 /// Fragments without the lines for options that are not known, and these.

@@ -12,7 +12,7 @@ use crate::{
     ktap,
     programs::STOCK,
     report::{Column, Outcome, Status},
-    series::{git, Series},
+    series::{kconfig_options, Series},
     steps::{Step, Steps},
     test::{kunit_results, Session},
     toolchain::find,
@@ -352,11 +352,11 @@ fn has_rust(fragments: &str) -> bool {
 /// All options that have to do with Rust.
 fn wishes(context: &Context) -> Result<String> {
     let pattern = r"^\s*(menu)?config ([A-Z0-9]+_)*RUST(_[A-Z0-9]+)*$";
-    let lines = git(context, &["grep", "-hE", pattern, "--", "*Kconfig*"])?;
-    let names = lines
-        .lines()
-        .filter_map(|line| line.split_whitespace().nth(1));
-    Ok(names.map(|name| format!("CONFIG_{name}=y\n")).collect())
+    let options = kconfig_options(&context.tree, pattern)?;
+    Ok(options
+        .iter()
+        .map(|option| format!("{option}=y\n"))
+        .collect())
 }
 
 /// Removes an object, or those of a directory.

@@ -4,7 +4,7 @@
 
 use crate::Context;
 use anyhow::{bail, Result};
-use std::{path::Path, process::Command};
+use std::{collections::BTreeSet, path::Path, process::Command};
 
 pub struct Series {
     pub base: String,
@@ -53,6 +53,15 @@ pub fn git_in(tree: &Path, arguments: &[&str]) -> Result<String> {
         bail!("git: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The options whose lines in a tree's Kconfig files match a pattern, as a configuration has them.
+pub fn kconfig_options(tree: &Path, pattern: &str) -> Result<BTreeSet<String>> {
+    let lines = git_in(tree, &["grep", "-hE", pattern, "--", "*Kconfig*"])?;
+    let names = lines
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(1));
+    Ok(names.map(|name| format!("CONFIG_{name}")).collect())
 }
 
 /// Has a work tree of the prepared tree's repository with the series in it, and nothing else.
