@@ -84,7 +84,7 @@ pub struct Options {
     stock_image: Option<PathBuf>,
     #[arg(long, hide = true, requires = "stock_image")]
     our_image: Option<PathBuf>,
-    /// Where the results go, if not to out/results.
+    /// Where the results go, if not to out/bench.
     #[arg(long, hide = true)]
     results: Option<PathBuf>,
     /// Only check what is read, with every counter.
@@ -269,10 +269,10 @@ pub fn bench(context: &Context, options: &Options) -> Result<bool> {
     let dir = options
         .results
         .clone()
-        .unwrap_or_else(|| context.out.join("results"));
+        .unwrap_or_else(|| context.out.join("bench"));
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    report.save(&dir.join("bench-vdso.json"))?;
-    plot::draw(&dir.join("bench-vdso.svg"), &report.rows)?;
+    report.save(&dir.join("vdso.json"))?;
+    plot::draw(&dir.join("vdso.svg"), &report.rows)?;
     println!("\n{report}");
     Ok(report.passed())
 }
