@@ -88,7 +88,8 @@ impl TimensPage {
             for clock in &mut data.clock_data {
                 set_clock(clock, monotonic.into(), boottime.into());
             }
-            // With a page for the offsets the readers of these clocks don't look at it.
+            // With a page for the offsets these clocks have them where they have their time, in the
+            // place of `CLOCK_REALTIME`, which must stay zero.
             if cfg!(CONFIG_POSIX_AUX_CLOCKS) && !cfg!(CONFIG_TIME_NS_OFFSET_PAGE) {
                 for clock in &mut data.aux_clock_data {
                     set_clock(clock, monotonic.into(), boottime.into());
