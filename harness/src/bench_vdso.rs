@@ -24,6 +24,7 @@ use image::Image;
 use mapping::{cycles, yardstick, Answer, Call, Mapping, YARD};
 use nix::{
     sched::{sched_getaffinity, sched_setaffinity, CpuSet},
+    time::{clock_gettime, ClockId},
     unistd::Pid,
 };
 use report::{time_verdict, Cell, Row};
@@ -156,6 +157,17 @@ const READS: [Timed; 13] = [
         timed("MONOTONIC, Hyper-V's", Read::Clock(data::MONOTONIC)),
     ),
 ];
+
+/// What is in the data pages when a value is checked.
+struct Case {
+    rate: Rate,
+    counter: Counter,
+    /// Cycles since the last tick.
+    age: i64,
+    /// How far into a second that was.
+    nsec: u64,
+    offsets: Offsets,
+}
 
 /// Whose image, and where the task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -334,7 +346,7 @@ impl<'a> Bench<'a> {
         };
         Ok(Self {
             cycles_per_second,
-            rate: Rate::new(cycles_per_second),
+            rate: Rate::new(cycles_per_second, Rate::SHIFT),
             answer: Answer::new(),
             mappings: (0..LAYOUTS).map(layout).collect::<Result<_>>()?,
         })
@@ -359,52 +371,67 @@ impl<'a> Bench<'a> {
             monotonic: negative(TIMED_OFFSETS.monotonic),
             boottime: negative(TIMED_OFFSETS.boottime),
         };
-        let overflow = self.rate.max_cycles() as i64;
+        // For the greatest shift a TSC of less than 1 GHz would have too great a factor.
+        let steep = Rate::new(self.cycles_per_second.max(2e9), Rate::MAX_SHIFT);
+        let part = |rate: Rate, percent: i64| rate.max_cycles() as i64 / 100 * percent;
         // No time ago; in the future, as another CPU's counter may see it; around half of the time
         // after which the multiplication could overflow, and after it.
-        for age in [
-            0,
-            -1000,
-            overflow / 100 * 49,
-            overflow / 100 * 51,
-            overflow / 10 * 11,
-        ] {
+        let ages = [
+            (self.rate, 0),
+            (self.rate, -1000),
+            (self.rate, part(self.rate, 49)),
+            (self.rate, part(self.rate, 51)),
+            (self.rate, part(self.rate, 110)),
+            (steep, 0),
+            (steep, part(steep, 49)),
+        ];
+        for (rate, age) in ages {
             for (nsec, offsets) in [
                 (TICK, TIMED_OFFSETS),
                 (900_000_000, TIMED_OFFSETS),
                 (999_999_999, others),
             ] {
-                for counter in Counter::ALL {
+                for counter in Counter::VALID {
+                    let case = Case {
+                        rate,
+                        counter,
+                        age,
+                        nsec,
+                        offsets,
+                    };
                     for role in Role::ALL {
                         for read in CHECKED {
-                            self.check_one(role, read, counter, age, nsec, &offsets)
-                                .with_context(|| {
-                                    let role = role.title();
-                                    format!("{read:?} ({role}, {counter:?}, {age}) reads wrongly")
-                                })?;
+                            self.check_one(role, read, &case).with_context(|| {
+                                let role = role.title();
+                                format!("{read:?} ({role}, {counter:?}, {age}) reads wrongly")
+                            })?;
                         }
                     }
+                }
+            }
+        }
+        for counter in Counter::INVALID {
+            for role in Role::ALL {
+                for id in [data::REALTIME, data::MONOTONIC, data::BOOTTIME] {
+                    self.check_fallback(role, id, counter).with_context(|| {
+                        let role = role.title();
+                        format!("clock {id} ({role}, {counter:?}) reads wrongly")
+                    })?;
                 }
             }
         }
         Ok(())
     }
 
-    fn check_one(
-        &self,
-        role: Role,
-        read: Read,
-        counter: Counter,
-        age: i64,
-        nsec: u64,
-        offsets: &Offsets,
-    ) -> Result<()> {
+    fn check_one(&self, role: Role, read: Read, case: &Case) -> Result<()> {
+        let counter = case.counter;
         let mapping = &self.mappings[0][role as usize];
         let now = cycles();
         // A counter does not go back beyond its beginning.
-        let age = age.min(now as i64 / 2);
-        let data = TimeData::new(self.rate, counter, now.wrapping_add_signed(-age), nsec);
-        role.fill(mapping, counter, &data, offsets);
+        let age = case.age.min(now as i64 / 2);
+        let then = now.wrapping_add_signed(-age);
+        let data = TimeData::new(case.rate, counter, then, case.nsec);
+        role.fill(mapping, counter, &data, &case.offsets);
         let call = mapping.call(read, &self.answer)?;
         self.answer.clear();
         let before = cycles();
@@ -417,7 +444,7 @@ impl<'a> Bench<'a> {
             },
             _ => self.answer.get(),
         };
-        let offsets = role.in_namespace().then_some(offsets);
+        let offsets = role.in_namespace().then_some(&case.offsets);
         let expected = |id| [before, after].map(|at| data.expected(id, counter.at(at), offsets));
         let wanted = match read {
             Read::Clock(id) => expected(id),
@@ -430,12 +457,24 @@ impl<'a> Bench<'a> {
         };
         let failed = result as u32 != 0 && !matches!(read, Read::Time);
         ensure!(!failed, "the call failed");
-        let [low, high] = wanted;
-        ensure!(
-            (low..=high).contains(&got),
-            "{got:?} is not within {low:?} and {high:?}"
-        );
-        Ok(())
+        within(got, wanted)
+    }
+
+    /// A counter that can't be read has the kernel asked, which adds the offset itself.
+    fn check_fallback(&self, role: Role, id: usize, counter: Counter) -> Result<()> {
+        let mapping = self.ticked(0, role, counter);
+        let call = mapping.call(Read::Clock(id), &self.answer)?;
+        self.answer.clear();
+        let real = || -> Result<Timestamp> {
+            let now = clock_gettime(ClockId::from_raw(id as i32))?;
+            Ok(Timestamp {
+                sec: now.tv_sec(),
+                nsec: now.tv_nsec() as u64,
+            })
+        };
+        let before = real()?;
+        ensure!(call.call() as u32 == 0, "the call failed");
+        within(self.answer.get(), [before, real()?])
     }
 
     fn instructions(&self) -> Result<Vec<u32>> {
@@ -517,6 +556,14 @@ impl<'a> Bench<'a> {
         }
         Ok(samples)
     }
+}
+
+fn within(got: Timestamp, [low, high]: [Timestamp; 2]) -> Result<()> {
+    ensure!(
+        (low..=high).contains(&got),
+        "{got:?} is not within {low:?} and {high:?}"
+    );
+    Ok(())
 }
 
 /// The core cycles of a call, from a timing during which the core kept its frequency.

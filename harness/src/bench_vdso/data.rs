@@ -63,16 +63,20 @@ pub struct TimeData {
 #[derive(Clone, Copy)]
 pub struct Rate {
     mult: u32,
+    shift: u32,
 }
 
 impl Rate {
     /// What the kernel computes for TSCs of some GHz.
-    const SHIFT: u32 = 24;
+    pub const SHIFT: u32 = 24;
+    /// The most that it takes for any clock: there is the least room for an offset.
+    pub const MAX_SHIFT: u32 = 32;
 
-    pub fn new(cycles_per_second: f64) -> Self {
-        let mult = (NSEC_PER_SEC << Self::SHIFT) as f64 / cycles_per_second;
+    pub fn new(cycles_per_second: f64, shift: u32) -> Self {
+        let mult = (NSEC_PER_SEC << shift) as f64 / cycles_per_second;
         Self {
             mult: mult.round() as u32,
+            shift,
         }
     }
 
@@ -93,10 +97,16 @@ pub enum Counter {
     Pvclock,
     /// The TSC through Hyper-V's page.
     Hvclock,
+    /// KVM's page without the flag that all CPUs may read it.
+    PvclockUnstable,
+    /// Hyper-V's page in a sequence that stands for none.
+    HvclockInvalid,
 }
 
 impl Counter {
-    pub const ALL: [Self; 3] = [Self::Tsc, Self::Pvclock, Self::Hvclock];
+    pub const VALID: [Self; 3] = [Self::Tsc, Self::Pvclock, Self::Hvclock];
+    /// Those that can't be read: the vDSO makes the system call.
+    pub const INVALID: [Self; 2] = [Self::PvclockUnstable, Self::HvclockInvalid];
 
     /// What a hypervisor's counter is ahead of the TSC: enough to tell them apart.
     const AHEAD: u64 = 1 << 50;
@@ -105,8 +115,8 @@ impl Counter {
     fn mode(self) -> i32 {
         match self {
             Self::Tsc => 1,
-            Self::Pvclock => 2,
-            Self::Hvclock => 3,
+            Self::Pvclock | Self::PvclockUnstable => 2,
+            Self::Hvclock | Self::HvclockInvalid => 3,
         }
     }
 
@@ -114,9 +124,9 @@ impl Counter {
     pub fn at(self, cycles: u64) -> u64 {
         match self {
             Self::Tsc => cycles,
-            Self::Pvclock => cycles + Self::AHEAD,
+            Self::Pvclock | Self::PvclockUnstable => cycles + Self::AHEAD,
             // The scale is a little less than 1.
-            Self::Hvclock => cycles + Self::AHEAD - 1,
+            Self::Hvclock | Self::HvclockInvalid => cycles + Self::AHEAD - 1,
         }
     }
 
@@ -128,6 +138,8 @@ impl Counter {
             Self::Pvclock => Some((4, [2, 0, Self::AHEAD, 1 << 31 | 1 << 32 | 1 << 40])),
             // `struct ms_hyperv_tsc_page`: sequence, scale in 1 / 2^64, offset.
             Self::Hvclock => Some((5, [1, u64::MAX, Self::AHEAD, 0])),
+            Self::PvclockUnstable => Some((4, [2, 0, Self::AHEAD, 1 << 31 | 1 << 32])),
+            Self::HvclockInvalid => Some((5, [0, u64::MAX, Self::AHEAD, 0])),
         }
     }
 }
@@ -181,7 +193,7 @@ impl TimeData {
             max_cycles: rate.max_cycles(),
             mask: u64::MAX,
             mult: rate.mult,
-            shift: Rate::SHIFT,
+            shift: rate.shift,
             ..Clock::default()
         };
         for (id, base) in clock.base.iter_mut().enumerate() {
@@ -189,7 +201,7 @@ impl TimeData {
             *base = Timestamp {
                 sec: (FAR_FUTURE + 1000 * id as u64) as i64,
                 // High-resolution clocks keep the fraction of a nanosecond.
-                nsec: nsec << if coarse { 0 } else { Rate::SHIFT },
+                nsec: nsec << if coarse { 0 } else { rate.shift },
             };
         }
         let mut aux_clock = clock;
@@ -257,7 +269,7 @@ mod tests {
 
     #[test]
     fn adds_cycles_and_offsets_with_carry() {
-        let data = TimeData::new(Rate::new(2e9), Counter::Tsc, 1000, 900_000_000);
+        let data = TimeData::new(Rate::new(2e9, Rate::SHIFT), Counter::Tsc, 1000, 900_000_000);
         let cycles = 1000 + 100_000_000;
         let real = data.expected(REALTIME, cycles, None);
         assert_eq!((real.sec, real.nsec), (4_000_000_000, 950_000_000));
