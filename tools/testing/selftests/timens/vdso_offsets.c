@@ -244,6 +244,26 @@ TEST_F(vdso_offsets, other_clocks)
 	}
 }
 
+/* Where an auxiliary clock has been, the vDSO still has its data. */
+TEST_F(vdso_offsets, aux_clock_turned_off)
+{
+	int (*gettime64)(clockid_t id, struct __kernel_timespec *ts) =
+		vdso_function(CLOCK_GETTIME64);
+	struct __kernel_timespec ts;
+
+	if (!gettime64)
+		SKIP(return, "the vDSO has no clock_gettime()");
+	if (!self->disable_aux)
+		SKIP(return, "there is no auxiliary clock, or somebody uses it");
+	ASSERT_EQ(0, setns(self->ns_fd, CLONE_NEWTIME));
+	EXPECT_EQ(0, VDSO_CALL(gettime64, 2, CLOCK_AUX_LAST, &ts));
+	ASSERT_EQ(1, enable_aux_clock(false));
+	self->disable_aux = false;
+	EXPECT_EQ(-1, syscall(NR_GETTIME64, CLOCK_AUX_LAST, &ts));
+	EXPECT_EQ(ENODEV, errno);
+	EXPECT_EQ(-ENODEV, VDSO_CALL(gettime64, 2, CLOCK_AUX_LAST, &ts));
+}
+
 TEST_F(vdso_offsets, clock_getres)
 {
 	int (*getres64)(clockid_t id, struct __kernel_timespec *ts) =
