@@ -32,7 +32,7 @@ use serde::Serialize;
 use std::{
     fmt, fs,
     hint::black_box,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -291,10 +291,12 @@ pub fn bench(context: &Context, options: &Options) -> Result<bool> {
 
 /// The images of the stock and of our kernel.
 pub fn built_images(context: &Context) -> [PathBuf; 2] {
-    [Kind::Stock, Kind::Rust].map(|kind| {
-        let dir = context.build_dir(kind);
-        dir.join("arch/x86/entry/vdso/vdso64/vdso64.so")
-    })
+    [Kind::Stock, Kind::Rust].map(|kind| image_of(&context.build_dir(kind)))
+}
+
+/// The image of the kernel that was built in a directory.
+pub fn image_of(build: &Path) -> PathBuf {
+    build.join("arch/x86/entry/vdso/vdso64/vdso64.so")
 }
 
 /// Samples, one list for each read in each role.

@@ -7,14 +7,14 @@
 //! compilers' notes then tell.
 
 use crate::{
-    guest, initramfs,
+    bench_vdso, guest, initramfs,
     kbuild::{self, Plan},
     ktap,
     programs::STOCK,
     report::{Column, Outcome, Status},
     series::{kconfig_options, Series},
     steps::{Step, Steps},
-    test::{kunit_results, Session},
+    test::{kunit_results, vdso_images, Session},
     toolchain::find,
     warnings::warnings,
     Context,
@@ -48,6 +48,8 @@ enum Work {
     Objects,
     /// These, and other directories.
     AlsoObjects(&'static [&'static str]),
+    /// The same, and what the vDSO's image reads.
+    Image,
     /// The same, and the versions of what they export.
     Versions,
     /// A kernel that is a program of this machine's, and runs KUnit.
@@ -84,7 +86,7 @@ const OURS: Row = Row {
     work: Work::Objects,
 };
 
-static ROWS: [Row; 14] = [
+static ROWS: [Row; 15] = [
     OURS,
     Row {
         name: "no-rust",
@@ -126,9 +128,19 @@ static ROWS: [Row; 14] = [
         lines: "# CONFIG_SMP is not set\nCONFIG_NR_CPUS=1\n",
         ..OURS
     },
+    // The vDSO with one counter and no auxiliary clocks, compiled for size.
+    Row {
+        name: "small",
+        lines: "# CONFIG_POSIX_AUX_CLOCKS is not set\n# CONFIG_HYPERVISOR_GUEST is not set\n\
+                # CONFIG_PARAVIRT is not set\n# CONFIG_KVM_GUEST is not set\n\
+                # CONFIG_HYPERV is not set\n# CONFIG_CC_OPTIMIZE_FOR_PERFORMANCE is not set\n\
+                CONFIG_CC_OPTIMIZE_FOR_SIZE=y\n",
+        ..OURS
+    },
     Row {
         name: "gcc",
         compiler: Compiler::Gcc,
+        work: Work::Image,
         ..OURS
     },
     Row {
@@ -244,7 +256,7 @@ impl Row {
         kbuild::BUILD_STEPS
             + match self.work {
                 Work::Objects | Work::AlsoObjects(_) | Work::Versions => 0,
-                Work::Uml => 1,
+                Work::Image | Work::Uml => 1,
                 Work::Arm64 => 2,
             }
     }
@@ -270,6 +282,7 @@ impl Row {
         }
         outcomes.extend(match self.work {
             Work::Objects | Work::AlsoObjects(_) => vec![],
+            Work::Image => image(context, steps, &plan)?,
             Work::Versions => versions(&plan)?,
             Work::Uml => kunit(context, steps, &plan)?,
             Work::Arm64 => selftests(context, steps, &plan)?,
@@ -320,7 +333,7 @@ impl Row {
         let whole = match self.work {
             Work::Uml => Some("linux"),
             Work::Arm64 => Some("Image"),
-            Work::Objects | Work::AlsoObjects(_) | Work::Versions => None,
+            Work::Objects | Work::AlsoObjects(_) | Work::Image | Work::Versions => None,
         };
         if let Some(whole) = whole {
             return vec![whole];
@@ -420,6 +433,20 @@ fn compiles(compiler: &str, arguments: &[&str], source: &str) -> bool {
 fn has_libdw() -> bool {
     let source = "#include <elfutils/libdw.h>\nint main(void) { return 0; }\n";
     compiles("gcc", &["-ldw", "-lelf", "-lz"], source)
+}
+
+/// What the vDSO's image reads, next to that of the stock kernel.
+fn image(context: &Context, steps: &mut Steps, plan: &Plan) -> Result<Vec<Outcome>> {
+    let [stock, _] = bench_vdso::built_images(context);
+    if !stock.exists() {
+        return Ok(skipped(
+            "vDSO",
+            "the stock kernel is not built: run `make build-stock`",
+        ));
+    }
+    steps.run("check what the vDSO reads", |step| {
+        vdso_images(step, [stock, bench_vdso::image_of(&plan.dir)])
+    })
 }
 
 /// The symbol that C exports for Rust has a version.

@@ -20,7 +20,7 @@ use anyhow::{bail, Context as _, Result};
 use std::{
     collections::BTreeSet,
     env, fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
@@ -73,7 +73,7 @@ pub fn test(context: &Context) -> Result<bool> {
     }
     session.selftests();
     session.check("vDSO images, natively", Column::Host, |step| {
-        vdso_images(context, step)
+        vdso_images(step, bench_vdso::built_images(context))
     });
     for kind in [Kind::Stock, Kind::Rust] {
         session.pack(kind);
@@ -417,11 +417,11 @@ fn tree_scripts(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     ktap::results(context, &ktap::plan_first(&fs::read_to_string(log)?))
 }
 
-/// What the 64-bit images read with every counter, those included that no guest here has.
+/// What two 64-bit images, of the stock and of our kernel, read with every counter, those included
+/// that no guest here has.
 ///
 /// In a process of its own, which may crash.
-fn vdso_images(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
-    let [stock, ours] = bench_vdso::built_images(context);
+pub fn vdso_images(step: &Step, [stock, ours]: [PathBuf; 2]) -> Result<Vec<Outcome>> {
     let mut check = Command::new(env::current_exe()?);
     check.args(["bench-vdso", "--check", "--stock-image"]);
     check.arg(stock).arg("--our-image").arg(ours);
