@@ -31,8 +31,10 @@ use report::{time_verdict, Cell, Row};
 use serde::Serialize;
 use std::{
     fmt, fs,
-    hint::black_box,
+    hint::{self, black_box},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -62,6 +64,9 @@ const SAME_FREQUENCY: f64 = 0.005;
 /// A sanity check: the code itself may run in one of two rhythms, of which the faster can be rare.
 /// What protects the verdict from chance is that either half of the rounds must give the same.
 const STEADY: f64 = 0.02;
+/// How often the data change while each clock is read, and the most spins between two changes.
+const UPDATES: u32 = 1000;
+const PAUSES: u32 = 64;
 /// Where in the second the ticks of the timed reads are: neither they nor the offsets carry.
 const TICK: u64 = 100_000_000;
 const TIMED_OFFSETS: Offsets = Offsets {
@@ -193,6 +198,11 @@ impl Role {
 
     fn in_namespace(self) -> bool {
         matches!(self, Self::StockNs | Self::OursNs)
+    }
+
+    /// Which page has the real data.
+    fn data_page(self) -> usize {
+        usize::from(self == Self::StockNs)
     }
 
     /// Fills the data pages as a task in this role sees them.
@@ -412,6 +422,12 @@ impl<'a> Bench<'a> {
                 }
             }
         }
+        for counter in Counter::VALID {
+            for role in Role::ALL {
+                self.check_updates(role, counter)
+                    .with_context(|| format!("{}, {counter:?}, during updates", role.title()))?;
+            }
+        }
         for counter in Counter::INVALID {
             for role in Role::ALL {
                 for id in [data::REALTIME, data::MONOTONIC, data::BOOTTIME] {
@@ -439,27 +455,78 @@ impl<'a> Bench<'a> {
         let before = cycles();
         let result = call.call();
         let after = cycles();
-        let got = match read {
-            Read::Time => Timestamp {
+        let offsets = role.in_namespace().then_some(&case.offsets);
+        let wanted = wanted(read, &data, counter, [before, after], offsets);
+        within(self.got(read, result)?, &[wanted])
+    }
+
+    /// What a call has read.
+    fn got(&self, read: Read, result: usize) -> Result<Timestamp> {
+        if let Read::Time = read {
+            return Ok(Timestamp {
                 sec: result as i64,
                 nsec: 0,
-            },
-            _ => self.answer.get(),
-        };
-        let offsets = role.in_namespace().then_some(&case.offsets);
-        let expected = |id| [before, after].map(|at| data.expected(id, counter.at(at), offsets));
-        let wanted = match read {
-            Read::Clock(id) => expected(id),
-            Read::TimeOfDay => expected(data::REALTIME).map(|time| Timestamp {
-                nsec: time.nsec / 1000,
-                ..time
-            }),
-            Read::Time => [data.second(); 2],
-            Read::Resolution => [data.resolution(); 2],
-        };
-        let failed = result as u32 != 0 && !matches!(read, Read::Time);
-        ensure!(!failed, "the call failed");
-        within(got, wanted)
+            });
+        }
+        ensure!(result as u32 == 0, "the call failed");
+        Ok(self.answer.get())
+    }
+
+    /// While the data change, each read gives what is right before or after, and no mixture.
+    fn check_updates(&self, role: Role, counter: Counter) -> Result<()> {
+        let mapping = &self.mappings[0][role as usize];
+        let now = cycles();
+        let early = now - now.min(self.cycles_per_second as u64 / 3);
+        let data = [
+            TimeData::new(self.rate, counter, now, TICK),
+            TimeData::new(self.rate, counter, early, 900_000_000).later(5000),
+        ];
+        role.fill(mapping, counter, &data[0], &TIMED_OFFSETS);
+        let updater = mapping.updater(role.data_page());
+        let (updates, done) = (AtomicU32::new(0), AtomicBool::new(false));
+        thread::scope(|scope| {
+            let (data, updates, done) = (&data, &updates, &done);
+            scope.spawn(move || {
+                leave_cpu();
+                for pause in (0..PAUSES).cycle() {
+                    for data in data {
+                        updater.update(data);
+                        updates.fetch_add(1, Ordering::Relaxed);
+                        (0..pause).for_each(|_| hint::spin_loop());
+                    }
+                    if done.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+            });
+            let result = self.read_updates(role, counter, data, updates);
+            done.store(true, Ordering::Relaxed);
+            result
+        })
+    }
+
+    fn read_updates(
+        &self,
+        role: Role,
+        counter: Counter,
+        data: &[TimeData; 2],
+        updates: &AtomicU32,
+    ) -> Result<()> {
+        let mapping = &self.mappings[0][role as usize];
+        let offsets = role.in_namespace().then_some(&TIMED_OFFSETS);
+        for read in CHECKED {
+            let call = mapping.call(read, &self.answer)?;
+            let first = updates.load(Ordering::Relaxed);
+            while updates.load(Ordering::Relaxed).wrapping_sub(first) < UPDATES {
+                let before = cycles();
+                let result = call.call();
+                let after = cycles();
+                let of = |data| wanted(read, data, counter, [before, after], offsets);
+                within(self.got(read, result)?, &data.each_ref().map(of))
+                    .with_context(|| format!("{read:?} reads wrongly"))?;
+            }
+        }
+        Ok(())
     }
 
     /// A counter that can't be read has the kernel asked, which adds the offset itself.
@@ -476,7 +543,7 @@ impl<'a> Bench<'a> {
         };
         let before = real()?;
         ensure!(call.call() as u32 == 0, "the call failed");
-        within(self.answer.get(), [before, real()?])
+        within(self.answer.get(), &[[before, real()?]])
     }
 
     fn instructions(&self) -> Result<Vec<u32>> {
@@ -560,12 +627,47 @@ impl<'a> Bench<'a> {
     }
 }
 
-fn within(got: Timestamp, [low, high]: [Timestamp; 2]) -> Result<()> {
+/// The least and the most that a read may give which took from one cycle to another.
+fn wanted(
+    read: Read,
+    data: &TimeData,
+    counter: Counter,
+    around: [u64; 2],
+    offsets: Option<&Offsets>,
+) -> [Timestamp; 2] {
+    let expected = |id| around.map(|at| data.expected(id, counter.at(at), offsets));
+    match read {
+        Read::Clock(id) => expected(id),
+        Read::TimeOfDay => expected(data::REALTIME).map(|time| Timestamp {
+            nsec: time.nsec / 1000,
+            ..time
+        }),
+        Read::Time => [data.second(); 2],
+        Read::Resolution => [data.resolution(); 2],
+    }
+}
+
+/// The value lies in one of some ranges.
+fn within(got: Timestamp, ranges: &[[Timestamp; 2]]) -> Result<()> {
+    let mut ranges_with = ranges
+        .iter()
+        .filter(|[low, high]| (low..=high).contains(&&got));
     ensure!(
-        (low..=high).contains(&got),
-        "{got:?} is not within {low:?} and {high:?}"
+        ranges_with.next().is_some(),
+        "{got:?} is not within any of {ranges:?}"
     );
     Ok(())
+}
+
+/// Lets this thread run on any CPU, away from the one that the process stays on.
+fn leave_cpu() {
+    let mut all = CpuSet::new();
+    (0..CpuSet::count()).for_each(|cpu| {
+        // Each of them is in range.
+        let _ = all.set(cpu);
+    });
+    // Where it may not, it takes turns with the others.
+    let _ = sched_setaffinity(Pid::from_raw(0), &all);
 }
 
 /// The core cycles of a call, from a timing during which the core kept its frequency.

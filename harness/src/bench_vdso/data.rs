@@ -47,6 +47,12 @@ struct Clock {
     base: [Timestamp; BASES],
 }
 
+/// All that have a sequence counter, in the order of the page.
+pub const CLOCKS: usize = 2 + AUX_CLOCKS;
+/// How many 64-bit words a `struct vdso_clock` has. The first one has its sequence counter in the
+/// lower half.
+pub const CLOCK_WORDS: usize = size_of::<Clock>() / size_of::<u64>();
+
 /// `struct vdso_time_data`.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -214,6 +220,16 @@ impl TimeData {
             resolution: RESOLUTION,
             unused: 0,
         }
+    }
+
+    /// The same so many seconds later.
+    pub fn later(mut self, seconds: i64) -> Self {
+        for clock in self.clocks.iter_mut().chain(&mut self.aux_clocks) {
+            for base in &mut clock.base {
+                base.sec += seconds;
+            }
+        }
+        self
     }
 
     /// What `time()` gives: the second of the last tick.

@@ -5,7 +5,7 @@
 //! All `unsafe` of the benchmark is here.
 
 use super::{
-    data::{Timestamp, MONOTONIC},
+    data::{TimeData, Timestamp, CLOCKS, CLOCK_WORDS, MONOTONIC},
     image::Image,
     Read,
 };
@@ -29,6 +29,7 @@ use std::{
     marker::PhantomData,
     num::NonZeroUsize,
     ptr::NonNull,
+    sync::atomic::{fence, AtomicU32, Ordering},
 };
 
 const PAGE: usize = 4096;
@@ -219,6 +220,17 @@ impl<'a> Mapping<'a> {
         }
     }
 
+    /// What updates the data page while others read it.
+    pub fn updater(&self, page: usize) -> Updater<'_> {
+        assert!(page < DATA_PAGES);
+        // SAFETY: inside the mapping.
+        let page = unsafe { self.data.byte_add(page * PAGE) };
+        Updater {
+            page: page.cast(),
+            lifetime: PhantomData,
+        }
+    }
+
     /// The call that does `read` and writes to `answer`.
     pub fn call<'b>(&'b self, read: Read, answer: &'b Answer) -> Result<Call<'b>> {
         let pointer = answer.value.get() as usize;
@@ -304,6 +316,50 @@ impl<'a> Mapping<'a> {
                     ptrace::step(child, None).context("cannot single-step a call")?;
                 }
             }
+        }
+    }
+}
+
+/// Updates a data page, as the kernel does at a tick.
+pub struct Updater<'a> {
+    page: NonNull<u64>,
+    lifetime: PhantomData<&'a Mapping<'a>>,
+}
+
+// SAFETY: the page stays mapped for the lifetime, and is written only a word at a time.
+unsafe impl Send for Updater<'_> {}
+
+impl Updater<'_> {
+    /// Has the sequence counters odd while anything else changes.
+    pub fn update(&self, contents: &TimeData) {
+        const WORDS: usize = size_of::<TimeData>() / size_of::<u64>();
+        // SAFETY: plain old data without padding.
+        let words = unsafe { std::mem::transmute::<TimeData, [u64; WORDS]>(*contents) };
+        self.count();
+        fence(Ordering::Release);
+        for (index, word) in words.into_iter().enumerate() {
+            // SAFETY: the page is writable, and only foreign code reads it.
+            unsafe {
+                let to = self.page.add(index);
+                if index % CLOCK_WORDS == 0 && index / CLOCK_WORDS < CLOCKS {
+                    to.cast::<u32>().add(1).write_volatile((word >> 32) as u32);
+                } else {
+                    to.write_volatile(word);
+                }
+            }
+        }
+        fence(Ordering::Release);
+        self.count();
+    }
+
+    fn count(&self) {
+        for clock in 0..CLOCKS {
+            // SAFETY: in the page, aligned, and changed by nobody else.
+            let sequence = unsafe {
+                let word = self.page.add(clock * CLOCK_WORDS);
+                AtomicU32::from_ptr(word.as_ptr().cast())
+            };
+            sequence.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
