@@ -865,8 +865,8 @@ static void sweep_all(struct counts *counts)
 
 static void report_operation(const struct operation *operation, const struct counts *counts)
 {
-	bool seen = operation->forgiving ||
-		(counts->enomem && (!operation->other_error || counts->other));
+	bool seen = operation->forgiving ? counts->injected :
+		counts->enomem && (!operation->other_error || counts->other);
 
 	printf("# %s: %u faults: ENOMEM %u", operation->name, counts->injected, counts->enomem);
 	if (operation->other_error)

@@ -9,9 +9,10 @@
 use crate::{
     fuzz, initramfs,
     kbuild::{self, Kind},
-    programs::{KUNIT, SELFTESTS},
+    programs::{KUNIT, RACE, SELFTESTS},
+    race::rounds,
     report::keep,
-    steps::Step,
+    steps::{Step, Steps},
     test::{boot, KUNIT_OFF, SHORT_FUZZ},
     Context,
 };
@@ -28,6 +29,9 @@ use std::{
 
 /// How much must be covered, in percent.
 const ENOUGH: f64 = 95.0;
+
+/// How many rounds the races have.
+const ROUNDS: u32 = 500;
 
 /// Where the kernel maps its image: `__START_KERNEL_map`. It is not relocated.
 const IMAGE: u64 = 0xffff_ffff_8000_0000;
@@ -50,70 +54,113 @@ pub struct Options {
     no_build: bool,
 }
 
-/// Runs the tests on a kernel that counts, and tells what they leave out.
+/// What a kernel runs that counts.
+#[derive(Clone, Copy)]
+enum Job {
+    Kunit,
+    Selftests,
+    Race,
+    Fuzz,
+}
+
+/// The kernels that count, and what they run: the second takes other ways to switch the vDSO's pages.
+const KERNELS: [(Kind, &[Job]); 2] = [
+    (
+        Kind::RustCoverage,
+        &[Job::Kunit, Job::Selftests, Job::Race, Job::Fuzz],
+    ),
+    (Kind::RustStockVdsoCoverage, &[Job::Selftests]),
+];
+
+/// Runs the tests on kernels that count, and tells what they leave out.
 pub fn coverage(context: &Context, options: &Options) -> Result<bool> {
-    const KIND: Kind = Kind::RustCoverage;
     let build = match options.no_build {
         true => 0,
-        false => 2 * kbuild::BUILD_STEPS + 1,
+        false => (1 + KERNELS.len()) * kbuild::BUILD_STEPS + 1,
     };
-    let mut steps = context.steps(build + 5)?;
+    let run = |jobs: &[Job]| jobs.len() + 2;
+    let runs: usize = KERNELS.iter().map(|(_, jobs)| run(jobs)).sum();
+    let mut steps = context.steps(build + runs)?;
     if !options.no_build {
-        // Starts as a copy of the other.
-        for kind in [Kind::Rust, KIND] {
+        // Each starts as a copy of the one before.
+        kbuild::build(context, &mut steps, Kind::Rust)?;
+        for (kind, _) in KERNELS {
             kbuild::build(context, &mut steps, kind)?;
         }
         steps.run("build the selftests", |step| {
             kbuild::selftests(context, step)
         })?;
     }
-    let image = context.build_dir(KIND).join("vmlinux");
+    let mut lines = Lines::new();
+    let mut configs = vec![];
+    for (kind, jobs) in KERNELS {
+        for (file, counts) in count(context, &mut steps, kind, jobs)? {
+            let sums = lines.entry(file).or_default();
+            for (line, count) in counts {
+                *sums.entry(line).or_default() += count;
+            }
+        }
+        let config = context.build_dir(kind).join(".config");
+        configs.push(
+            fs::read_to_string(&config)
+                .with_context(|| format!("cannot read {}", config.display()))?,
+        );
+    }
+    let report = Report::new(context, &lines, &added(context)?, &configs)?;
+    keep(context, "coverage", &report.to_string())?;
+    println!("\n{report}");
+    Ok(report.good())
+}
+
+/// Has one kernel run its jobs, and gives how often it executed each line.
+fn count(context: &Context, steps: &mut Steps, kind: Kind, jobs: &[Job]) -> Result<Lines> {
+    let name = kind.name();
+    let image = context.build_dir(kind).join("vmlinux");
     let data = fs::read(&image).with_context(|| format!("cannot read {}", image.display()))?;
     let profile = Profile::new(&data)?;
-    let config = context.build_dir(KIND).join(".config");
-    let config =
-        fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
-    steps.run("pack the guest", |step| {
-        initramfs::pack(context, step, KIND).map(drop)
+    steps.run(&format!("pack the guest of {name}"), |step| {
+        initramfs::pack(context, step, kind).map(drop)
     })?;
-    let counters = profile.parameter();
     let mut sum = vec![0; profile.counters];
-    let mut add = |output: &str| -> Result<()> {
-        let counters = counters_in(output, profile.counters)?;
+    for job in jobs {
+        let mut arguments = match job {
+            Job::Kunit => vec!["kunit.enable=1".to_owned()],
+            Job::Race => rounds(ROUNDS).to_vec(),
+            Job::Selftests | Job::Fuzz => vec![],
+        };
+        if !matches!(job, Job::Kunit) {
+            arguments.push(KUNIT_OFF.to_owned());
+        }
+        arguments.push(profile.parameter());
+        let (list, busy_host) = match job {
+            Job::Kunit => (&KUNIT, false),
+            Job::Race => (&RACE, true),
+            Job::Selftests | Job::Fuzz => (&SELFTESTS, false),
+        };
+        let title = match job {
+            Job::Fuzz => "fuzz",
+            _ => list.name,
+        };
+        let said = steps.run(&format!("{name}: {title}"), |step| match job {
+            Job::Fuzz => {
+                let (seed, sequences) = SHORT_FUZZ;
+                fuzz::boot_alone(context, step, kind, seed, sequences, &arguments)
+            }
+            _ => boot(context, step, kind, list, &arguments, busy_host, None),
+        })?;
+        let counters = counters_in(&said.output, profile.counters)?;
         sum.iter_mut()
             .zip(counters)
             .for_each(|(sum, count)| *sum += count);
-        Ok(())
-    };
-    let kunit = ["kunit.enable=1".to_owned(), counters.clone()];
-    let others = [KUNIT_OFF.to_owned(), counters];
-    for (list, arguments) in [(&KUNIT, &kunit), (&SELFTESTS, &others)] {
-        let title = format!("guest: {}", list.name);
-        add(&steps.run(&title, |step| {
-            Ok(boot(context, step, KIND, list, arguments, false, None)?.output)
-        })?)?;
     }
-    add(&steps.run("guest: fuzz", |step| {
-        let (seed, sequences) = SHORT_FUZZ;
-        Ok(fuzz::boot_alone(context, step, KIND, seed, sequences, &others)?.output)
-    })?)?;
-    let report = steps.run("map the counters to lines", |step| {
+    steps.run(&format!("{name}: map the counters to lines"), |step| {
         let dir = context.out.join("coverage");
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        let raw = dir.join("kernel.profraw");
+        let raw = dir.join(name).with_extension("profraw");
         fs::write(&raw, profile.raw(&sum))
             .with_context(|| format!("cannot write {}", raw.display()))?;
-        let report = Report::new(
-            context,
-            &lcov(context, step, &raw, &image)?,
-            &added(context)?,
-            &config,
-        )?;
-        keep(context, "coverage", &report.to_string())?;
-        Ok(report)
-    })?;
-    println!("\n{report}");
-    Ok(report.good())
+        Ok(parse_lcov(&lcov(context, step, &raw, &image)?))
+    })
 }
 
 /// What the kernel's image says of its counters.
@@ -321,13 +368,12 @@ struct Missed {
 struct Report {
     rows: Vec<Row>,
     missed: Vec<Missed>,
-    /// What the kernel is compiled without.
+    /// What the kernels are compiled without.
     left_out: Vec<String>,
 }
 
 impl Report {
-    fn new(context: &Context, trace: &str, added: &Added, config: &str) -> Result<Self> {
-        let lines = parse_lcov(trace);
+    fn new(context: &Context, lines: &Lines, added: &Added, configs: &[String]) -> Result<Self> {
         let mut report = Self {
             rows: vec![],
             missed: vec![],
@@ -373,7 +419,7 @@ impl Report {
                 }
             }
             report.rows.push(row);
-            let left_out = left_out(&source, config).into_iter();
+            let left_out = left_out(&source, configs).into_iter();
             let left_out = left_out.filter(|&(number, _)| added(number));
             report
                 .left_out
@@ -403,10 +449,10 @@ impl Report {
     }
 }
 
-/// What a kernel with this configuration is compiled without: the number of the line, the condition
+/// What kernels with these configurations are compiled without: the number of the line, the condition
 /// and the line that it is for. Imports are no matter.
-fn left_out(source: &[&str], config: &str) -> Vec<(usize, String)> {
-    let set = |option| config.lines().any(|line| line == format!("{option}=y"));
+fn left_out(source: &[&str], configs: &[String]) -> Vec<(usize, String)> {
+    let set = |config: &String, option| config.lines().any(|line| line == format!("{option}=y"));
     let mut found = vec![];
     for (index, pair) in source.windows(2).enumerate() {
         let (line, next) = (pair[0].trim(), pair[1].trim());
@@ -419,10 +465,10 @@ fn left_out(source: &[&str], config: &str) -> Vec<(usize, String)> {
         let negated = condition
             .strip_prefix("not(")
             .and_then(|rest| rest.strip_suffix(')'));
-        let compiled = match negated {
-            Some(option) => !set(option),
-            None => set(condition),
-        };
+        let compiled = configs.iter().any(|config| match negated {
+            Some(option) => !set(config, option),
+            None => set(config, condition),
+        });
         if !compiled && !next.starts_with("use ") {
             found.push((index + 1, format!("{line} {next}")));
         }
@@ -488,7 +534,7 @@ impl fmt::Display for Report {
             let reason = reason.unwrap_or("NO REASON GIVEN");
             writeln!(table, "{place}: {text}\n    {reason}")?;
         }
-        writeln!(table, "\nnot compiled in this configuration:")?;
+        writeln!(table, "\nnot compiled in these configurations:")?;
         for item in &self.left_out {
             writeln!(table, "{item}")?;
         }
@@ -548,10 +594,11 @@ mod tests {
             "use b::b;",
         ];
         assert_eq!(
-            left_out(&source, "CONFIG_A=y\n"),
+            left_out(&source, &["CONFIG_A=y\n".to_owned()]),
             [(3, "#[cfg(not(CONFIG_A))] fn not_a() {}".to_owned())]
         );
-        assert_eq!(left_out(&source, "")[0].0, 1);
+        let both = ["CONFIG_A=y\n".to_owned(), String::new()];
+        assert!(left_out(&source, &both).is_empty());
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub enum Kind {
     RustBenchCalls,
     /// Ours, which counts how often each line of Rust is executed.
     RustCoverage,
+    /// The same with the vDSO as it was, which takes other ways.
+    RustStockVdsoCoverage,
     /// Ours, with all tools that can be had in one kernel: KASAN, UBSAN, kmemleak, the checks of
     /// locks and RCU, and faults.
     RustKasan,
@@ -94,6 +96,7 @@ impl Kind {
             Self::RustKasan => "rust-kasan",
             Self::StockKasan => "stock-kasan",
             Self::RustCoverage => "rust-coverage",
+            Self::RustStockVdsoCoverage => "rust-stock-vdso-coverage",
             Self::RustKcsan => "rust-kcsan",
             Self::StockKcsan => "stock-kcsan",
             Self::StockClients => "stock-clients",
@@ -115,6 +118,7 @@ impl Kind {
             Self::RustBench => &["base", "rust", "offset-page", "bench"],
             Self::RustBenchCalls => &["base", "rust", "offset-page", "bench", "no-inline-helpers"],
             Self::RustCoverage => &["base", "rust", "offset-page", "coverage"],
+            Self::RustStockVdsoCoverage => &["base", "rust", "stock-vdso", "coverage"],
             Self::RustKasan => &[
                 "base",
                 "rust",
@@ -161,6 +165,7 @@ impl Kind {
             | Self::RustPlanted
             | Self::RustBisect
             | Self::RustLint => Self::Rust,
+            Self::RustStockVdsoCoverage => Self::RustStockVdso,
             tested => tested,
         }
     }
@@ -171,19 +176,26 @@ impl Kind {
 
     /// How many times as long as the others this kernel may take for anything.
     pub fn patience(self) -> u32 {
-        match self.fragments().contains(&"sanitize") {
+        match self.watches_itself() {
             true => 10,
             false => 1,
         }
+    }
+
+    /// Whether it has KASAN, KCSAN or the like.
+    pub fn watches_itself(self) -> bool {
+        self.fragments().contains(&"sanitize")
     }
 
     /// What else the kernel's make is told.
     fn variables(self) -> &'static [&'static str] {
         match self {
             // The crates that the series adds to; the kernel has no runtime of LLVM's.
-            Self::RustCoverage => &[
+            Self::RustCoverage | Self::RustStockVdsoCoverage => &[
                 "RUSTFLAGS_kernel.o=-Cinstrument-coverage -Zno-profiler-runtime",
                 "RUSTFLAGS_namespace_rs.o=-Cinstrument-coverage -Zno-profiler-runtime",
+                // As seen from the build.
+                "KBUILD_LDS=../../../harness/coverage.lds",
             ],
             Self::RustLint => &["CLIPPY=1"],
             _ => &[],
@@ -204,6 +216,7 @@ impl Kind {
             | Self::RustKasan
             | Self::RustClients
             | Self::RustLint => Some(Self::Rust),
+            Self::RustStockVdsoCoverage => Some(Self::RustCoverage),
             Self::RustBenchCalls => Some(Self::RustBench),
             Self::StockBench | Self::StockKasan | Self::StockKcsan | Self::StockClients => {
                 Some(Self::Stock)

@@ -27,8 +27,9 @@ use std::{
 
 const KIND: Kind = Kind::RustPlanted;
 
-/// How many rounds the races have.
+/// How many rounds the races have, and those for what nothing else has caught.
 const ROUNDS: u32 = 2000;
+const LONG_ROUNDS: u32 = 20_000;
 
 #[derive(Args)]
 pub struct Options {
@@ -45,18 +46,20 @@ enum Trap {
     Faults,
     Age,
     Fuzz,
+    LongRace,
 }
 
-const TRAPS: [Trap; 6] = [
+const TRAPS: [Trap; 7] = [
     Trap::Kunit,
     Trap::Selftests,
     Trap::Race,
     Trap::Faults,
     Trap::Age,
     Trap::Fuzz,
+    Trap::LongRace,
 ];
 
-/// How many guests all of them boot: the last one, which compares, boots two.
+/// How many guests all of them boot: one, which compares, boots two.
 const GUESTS: usize = TRAPS.len() + 1;
 
 impl Trap {
@@ -68,15 +71,17 @@ impl Trap {
             Self::Faults => "faults",
             Self::Age => "age",
             Self::Fuzz => "fuzz",
+            Self::LongRace => "long race",
         }
     }
 
     /// Runs the check on the kernel as it was built, and gives what failed; `name` is the fault's.
     fn sprung(self, context: &Context, steps: &mut Steps, name: &str) -> Result<Vec<String>> {
-        let run = match self {
+        let run: fn(&Context, &Step) -> Result<Vec<String>> = match self {
             Self::Kunit => kunit,
             Self::Selftests => selftests,
-            Self::Race => races,
+            Self::Race => |context: &Context, step: &Step| races(context, step, ROUNDS),
+            Self::LongRace => |context: &Context, step: &Step| races(context, step, LONG_ROUNDS),
             Self::Faults => allocations,
             Self::Age => life,
             Self::Fuzz => return operations(context, steps),
@@ -97,8 +102,8 @@ fn selftests(context: &Context, step: &Step) -> Result<Vec<String>> {
     programs(context, step, &SELFTESTS, &[], false)
 }
 
-fn races(context: &Context, step: &Step) -> Result<Vec<String>> {
-    programs(context, step, &RACE, &race::rounds(ROUNDS), true)
+fn races(context: &Context, step: &Step, rounds: u32) -> Result<Vec<String>> {
+    programs(context, step, &RACE, &race::rounds(rounds), true)
 }
 
 fn allocations(context: &Context, step: &Step) -> Result<Vec<String>> {

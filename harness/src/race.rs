@@ -139,6 +139,13 @@ impl Table {
         });
         self.0[index].1 .0.insert(kind.name(), count);
     }
+
+    /// Whether a task on the stock kernel has read a clock as zero or without its offset.
+    fn shows_the_race(&self) -> bool {
+        let stock = self.0.iter();
+        let mut stock = stock.filter_map(|(_, row)| row.0.get(Kind::Stock.name()));
+        stock.any(|count| count.breakdown[..2] != [0, 0])
+    }
 }
 
 impl fmt::Display for Table {
@@ -217,6 +224,13 @@ pub fn race(context: &Context, options: &Options) -> Result<bool> {
             }
             failures.extend(found.failures.iter().map(|why| format!("{title}: {why}")));
         }
+    }
+    if !table.shows_the_race() {
+        failures.push(
+            "the stock kernel did not show its race, which makes ours being clean worth little: \
+             more rounds by RACE='--rounds NUMBER'"
+                .to_owned(),
+        );
     }
     let mut report = table.to_string();
     for failure in &failures {
@@ -305,6 +319,8 @@ mod tests {
             table.add(&name, 2, Kind::Stock, count);
         }
         table.add("r.joins.x", 2, Kind::Rust, parse(OUTPUT)[1].1);
+        assert!(table.shows_the_race());
+        assert!(!Table::default().shows_the_race());
         let text = table.to_string();
         let lines: Vec<_> = text.lines().skip(2).map(str::trim).collect();
         assert_eq!(

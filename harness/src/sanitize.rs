@@ -11,8 +11,9 @@ use crate::{
     test::{passed, Session, KUNIT_OFF},
     Context,
 };
-use anyhow::Result;
+use anyhow::{ensure, Context as _, Result};
 use clap::{Args, ValueEnum};
+use std::process::Command;
 
 /// How many rounds the race has on a kernel that is slow.
 const ROUNDS: u32 = 500;
@@ -130,7 +131,7 @@ fn run(context: &Context, name: &str, all: &[(Kind, &[Job])], no_build: bool) ->
     let build = if no_build {
         0
     } else {
-        (plain.len() + all.len()) * kbuild::BUILD_STEPS + 1 + usize::from(has_kcsan)
+        (plain.len() + all.len()) * kbuild::BUILD_STEPS + 1 + 2 * usize::from(has_kcsan)
     };
     let jobs = all.iter().flat_map(|(_, jobs)| jobs.iter());
     let jobs: usize = jobs.map(|job| job.steps()).sum();
@@ -144,6 +145,12 @@ fn run(context: &Context, name: &str, all: &[(Kind, &[Job])], no_build: bool) ->
         }
         plain.into_iter().for_each(|kind| session.build(kind));
         all.iter().for_each(|&(kind, _)| session.build(kind));
+        if has_kcsan {
+            session.check("KCSAN is told of Rust's accesses", Column::Ours, |_| {
+                kcsan_sees_rust(context)?;
+                Ok(passed())
+            });
+        }
         session.selftests();
     }
     for &(kind, jobs) in all {
@@ -178,4 +185,19 @@ fn kcsan_tree(context: &Context) -> Result<()> {
     series_tree(context, &tree)?;
     let patch = context.top.join("harness/patches/kcsan-for-rust.patch");
     git_in(&tree, &["apply", &patch.to_string_lossy()]).map(drop)
+}
+
+/// Whether the objects of Rust tell KCSAN what they access: else its silence about them says nothing.
+fn kcsan_sees_rust(context: &Context) -> Result<()> {
+    for object in ["kernel/time/namespace_rs.o", "rust/kernel.o"] {
+        let path = context.build_dir(Kind::RustKcsan).join(object);
+        let mut nm = Command::new(context.toolchain.llvm_tool("llvm-nm")?);
+        let output = nm.arg("-u").arg(&path).output().context("llvm-nm")?;
+        let calls = String::from_utf8_lossy(&output.stdout);
+        ensure!(
+            ["__tsan_read", "__tsan_write"].iter().all(|call| calls.contains(call)),
+            "{object} does not call KCSAN: see harness/patches/kcsan-for-rust.patch"
+        );
+    }
+    Ok(())
 }

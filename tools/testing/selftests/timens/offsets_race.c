@@ -833,7 +833,7 @@ struct readers {
 };
 
 /* No namespace shifts these. */
-static const clockid_t other_clocks[] = { CLOCK_REALTIME, CLOCK_TAI };
+static const clockid_t other_clocks[] = { CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI };
 
 #define NR_READ		(NR_SHIFTED + ARRAY_SIZE(other_clocks))
 
