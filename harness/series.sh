@@ -234,10 +234,13 @@ am_on_newest() {
 sizes() {
 	kgit log --reverse --no-renames --format='>%s' --numstat "$base..$tip" |
 		awk '
-			function flush() { if (subject) printf "%6d %5d  %s\n", plus, minus, subject }
+			function flush() {
+				if (subject) printf "%6d %5d  %s\n", plus, minus, subject
+				if (plus > most) { most = plus; largest = subject }
+			}
 			/^>/ { flush(); subject = substr($0, 2); plus = minus = 0; next }
 			NF { plus += $1; minus += $2 }
-			END { flush() }'
+			END { flush(); printf "series: the largest, with %d lines: %s\n", most, largest }'
 }
 
 text=${1:?usage: series.sh COVER}

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! `bisect`: each commit of the series builds without a warning, boots, and passes the kernel's own
-//! tests of time namespaces. They are built in one directory, one after the other.
+//! tests of time namespaces. They are built in one directory, one after the other. So are the tests
+//! that a commit adds or changes.
 
 use crate::{
     initramfs,
@@ -25,8 +26,11 @@ use std::{
 
 const KIND: Kind = Kind::RustBisect;
 
-/// What a commit takes: to check it out, to build it, and to boot it.
-const COMMIT_STEPS: usize = 1 + kbuild::BUILD_STEPS + 1;
+/// What a commit takes: to check it out, to build it and its tests, and to boot it.
+const COMMIT_STEPS: usize = 1 + kbuild::BUILD_STEPS + 2;
+
+/// Where the tests of time namespaces are.
+const TESTS: &str = "tools/testing/selftests/timens/";
 
 #[derive(Args)]
 pub struct Options {
@@ -97,9 +101,10 @@ fn commits(context: &Context) -> Result<Vec<Commit>> {
 /// What building, booting and testing one commit comes to.
 fn prove(context: &Context, steps: &mut Steps, commit: &Commit) -> Result<Vec<Outcome>> {
     let name = commit.name();
-    let plan = steps.run(&format!("check out {name}"), |step| {
-        check_out(context, commit)?;
-        plan(context, step)
+    let (plan, has_tests) = steps.run(&format!("check out {name}"), |step| {
+        let files = check_out(context, commit)?;
+        let has_tests = files.lines().any(|file| file.starts_with(TESTS));
+        Ok((plan(context, step)?, has_tests))
     })?;
     let log = kbuild::build_plan(context, steps, &plan, &kbuild::KERNEL)?;
     let log = fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))?;
@@ -111,6 +116,12 @@ fn prove(context: &Context, steps: &mut Steps, commit: &Commit) -> Result<Vec<Ou
             Outcome::new("build", Status::Failed, reason)
         }
     }];
+    outcomes.push(steps.run(&format!("build the tests of {name}"), |step| {
+        if has_tests {
+            selftests(context, step, &plan)?;
+        }
+        Ok(Outcome::new("its tests", Status::Passed, ""))
+    })?);
     // Told for a second time, it counts as told now.
     let kind = format!("TIMENS_KIND={}", implementation(&plan.config()?));
     let arguments = [KUNIT_OFF.to_owned(), kind];
@@ -125,9 +136,19 @@ fn prove(context: &Context, steps: &mut Steps, commit: &Commit) -> Result<Vec<Ou
     Ok(outcomes)
 }
 
-/// Has the files of a commit in the tree. Those that it changes count as changed now, however the tree
-/// came to have them: what is made of them is then compiled, and warns.
-fn check_out(context: &Context, commit: &Commit) -> Result<()> {
+/// Builds the tests of time namespaces as they are in the tree, from nothing.
+fn selftests(context: &Context, step: &Step, plan: &Plan) -> Result<()> {
+    let dir = plan.dir.with_file_name("bisect-selftests");
+    if dir.exists() {
+        fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    }
+    let options = ["TARGETS=timens", "X32=1"];
+    kbuild::selftests_in(context, step, &plan.source, &dir, &plan.variables, &options)
+}
+
+/// Has the files of a commit in the tree, and names those that it changes. These count as changed now,
+/// however the tree came to have them: what is made of them is then compiled, and warns.
+fn check_out(context: &Context, commit: &Commit) -> Result<String> {
     let tree = context.bisect_tree();
     work_tree(context, &tree, &commit.id)?;
     let parent = format!("{}^", commit.id);
@@ -138,13 +159,14 @@ fn check_out(context: &Context, commit: &Commit) -> Result<()> {
         &parent,
         &commit.id,
     ];
-    for file in git_in(&tree, &names)?.lines() {
+    let files = git_in(&tree, &names)?;
+    for file in files.lines() {
         let path = tree.join(file);
         File::open(&path)
             .and_then(|file| file.set_modified(SystemTime::now()))
             .with_context(|| format!("cannot touch {}", path.display()))?;
     }
-    Ok(())
+    Ok(files)
 }
 
 /// How the commit in the tree is built: as the whole series, without the options that it does not know.

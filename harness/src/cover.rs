@@ -13,7 +13,21 @@ pub fn letter(context: &Context) -> Result<String> {
     let path = context.top.join("harness/cover-letter");
     let template =
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    fill(&template, &context.top.join("harness/bench/results"))
+    let base = context.top.join("BASE");
+    let base =
+        fs::read_to_string(&base).with_context(|| format!("cannot read {}", base.display()))?;
+    fill(
+        &named(&template, &base),
+        &context.top.join("harness/bench/results"),
+    )
+}
+
+/// Puts what BASE says of the Linux that the series is for in the place of `@NAME@`.
+fn named(template: &str, base: &str) -> String {
+    let settings = base.lines().filter_map(|line| line.split_once('='));
+    settings.fold(template.to_owned(), |text, (name, value)| {
+        text.replace(&format!("@{name}@"), value)
+    })
 }
 
 /// Fills the tables in.
@@ -34,10 +48,13 @@ fn fill(template: &str, results: &Path) -> Result<String> {
             fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let json: Value = serde_json::from_str(&text)
             .with_context(|| format!("{} is no JSON", path.display()))?;
-        for name in lines.by_ref().take_while(|line| *line != "}") {
+        let names: Vec<_> = lines.by_ref().take_while(|line| *line != "}").collect();
+        let width = names.iter().map(|name| name.len()).max();
+        let width = width.unwrap_or_default().max(20);
+        for name in names {
             let row = row(&json, name)
                 .with_context(|| format!("{} has no row {name}", path.display()))?;
-            let mut shown = format!("{name:20}");
+            let mut shown = format!("{name:width$}");
             for column in columns.split(' ') {
                 shown += &cell(row, column).with_context(|| {
                     format!("{}: row {name} has no number {column}", path.display())
@@ -74,6 +91,12 @@ mod tests {
 
     const JSON: &str =
         r#"{"rows": [{"name": "a b", "ours": {"low": 2.5}, "stock": {"low": 4000}}]}"#;
+
+    #[test]
+    fn names_the_base() {
+        let base = "# X=1\nPACKAGE=linux\nVERSION=7.3\n";
+        assert_eq!(named("on @PACKAGE@ @VERSION@\n", base), "on linux 7.3\n");
+    }
 
     #[test]
     fn shows_numbers_and_ratios() {

@@ -688,7 +688,10 @@ mod tests {
     fn an_operation_must_succeed_now_and_then() {
         let mut tally = Tally::new(KINDS);
         let mut counts = Counts::new();
-        add_counts(&mut counts, "TIMENS-COUNT write ok 3 EACCES 4\nTIMENS-COUNT listns ENOSYS 9\n");
+        add_counts(
+            &mut counts,
+            "TIMENS-COUNT write ok 3 EACCES 4\nTIMENS-COUNT listns ENOSYS 9\n",
+        );
         tally.count(&counts);
         assert_eq!(tally.never_done(), ["listns has never succeeded"]);
     }

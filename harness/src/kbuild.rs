@@ -487,23 +487,25 @@ pub fn selftests(context: &Context, step: &Step) -> Result<()> {
     selftests_in(
         context,
         step,
+        &context.tree,
         &context.selftests_dir(),
         &variables,
         &options,
     )
 }
 
-/// Builds and installs selftests in a directory. The kernel's make and the selftests' are told
+/// Builds and installs a tree's selftests in a directory. The kernel's make and the selftests' are told
 /// different things.
 pub fn selftests_in(
     context: &Context,
     step: &Step,
+    tree: &Path,
     dir: &Path,
     variables: &[String],
     options: &[&str],
 ) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let mut make = plain_make(context, &context.tree, dir);
+    let mut make = plain_make(context, tree, dir);
     step.command(make.args(variables).arg("headers"), "headers")?;
     // A program that is no longer built must not be found.
     let installed = dir.join(INSTALLED_SELFTESTS);
@@ -511,7 +513,7 @@ pub fn selftests_in(
         fs::remove_dir_all(&installed)
             .with_context(|| format!("cannot remove {}", installed.display()))?;
     }
-    let mut make = plain_make(context, &context.tree.join("tools/testing/selftests"), dir);
+    let mut make = plain_make(context, &tree.join("tools/testing/selftests"), dir);
     make.args(options).args(["FORCE_TARGETS=1", "install"]);
     step.command(&mut make, "selftests").map(drop)
 }

@@ -516,7 +516,14 @@ fn selftests(context: &Context, steps: &mut Steps, plan: &Plan) -> Result<Vec<Ou
             &llvm,
             "USERLDFLAGS=-static -fuse-ld=lld",
         ];
-        kbuild::selftests_in(context, step, &dir, &plan.variables, &options)?;
+        kbuild::selftests_in(
+            context,
+            step,
+            &context.tree,
+            &dir,
+            &plan.variables,
+            &options,
+        )?;
         let init = dir.join("init");
         let mut cc = Command::new(clang);
         cc.args([ARM64_TARGET, "-static", "-fuse-ld=lld"]);

@@ -195,7 +195,9 @@ fn kcsan_sees_rust(context: &Context) -> Result<()> {
         let output = nm.arg("-u").arg(&path).output().context("llvm-nm")?;
         let calls = String::from_utf8_lossy(&output.stdout);
         ensure!(
-            ["__tsan_read", "__tsan_write"].iter().all(|call| calls.contains(call)),
+            ["__tsan_read", "__tsan_write"]
+                .iter()
+                .all(|call| calls.contains(call)),
             "{object} does not call KCSAN: see harness/patches/kcsan-for-rust.patch"
         );
     }

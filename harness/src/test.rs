@@ -203,7 +203,10 @@ fn outcomes(complaints: Vec<String>) -> Vec<Outcome> {
 pub fn kunit_results(context: &Context, console: &str) -> Result<Vec<Outcome>> {
     let mut results = ktap::results(context, console)?;
     let ran = |suite: &str| results.iter().any(|result| result.name.starts_with(suite));
-    let missing: Vec<_> = OUR_SUITES.into_iter().filter(|&suite| !ran(suite)).collect();
+    let missing: Vec<_> = OUR_SUITES
+        .into_iter()
+        .filter(|&suite| !ran(suite))
+        .collect();
     for suite in missing {
         results.extend(failed(format!("the suite {suite} did not run")));
     }
