@@ -11,7 +11,7 @@ use crate::{
     ktap,
     programs::{List, KUNIT, NO_COUNTER, OTHER_VDSO, RACE, SELFTESTS},
     race,
-    report::{Check, Column, Outcome, Report, Status},
+    report::{keep, Check, Column, Outcome, Report, Status},
     series::Series,
     steps::{Step, Steps},
     Context,
@@ -351,7 +351,7 @@ impl<'a> Session<'a> {
         });
     }
 
-    /// Lets every allocation of every operation fail.
+    /// Lets every allocation of every operation fail, and keeps the counts as faults-KERNEL.txt.
     pub fn faults(&mut self, kind: Kind) {
         let context = self.context;
         let name = format!("guest: faults{}", note(kind));
@@ -360,6 +360,15 @@ impl<'a> Session<'a> {
         self.check(&name, column(kind), |step| {
             let transcript = boot_faults(context, step, kind, &[KUNIT_OFF.to_owned()])?;
             results = ktap::results(context, &transcript.output)?;
+            // How many faults each operation met, and what they came to.
+            let lines = transcript.output.lines();
+            let counts = lines.filter_map(|line| line.strip_prefix("# "));
+            let counts: Vec<_> = counts.collect();
+            keep(
+                context,
+                &format!("faults-{}", kind.tested().name()),
+                &(counts.join("\n") + "\n"),
+            )?;
             Ok(conduct(&transcript))
         });
         self.add(Check {
