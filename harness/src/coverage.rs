@@ -368,15 +368,19 @@ struct Missed {
 struct Report {
     rows: Vec<Row>,
     missed: Vec<Missed>,
+    /// What has a reason and needs none.
+    unused: Vec<String>,
     /// What the kernels are compiled without.
     left_out: Vec<String>,
 }
 
 impl Report {
     fn new(context: &Context, lines: &Lines, added: &Added, configs: &[String]) -> Result<Self> {
+        let mut reasons = reasons(REASONS);
         let mut report = Self {
             rows: vec![],
             missed: vec![],
+            unused: vec![],
             left_out: vec![],
         };
         for (file, ranges) in added {
@@ -411,10 +415,13 @@ impl Report {
                 row.covered += usize::from(count > 0);
                 if count == 0 {
                     let text = source.get(number - 1).copied().unwrap_or_default().trim();
+                    // Each excuses one line.
+                    let mut known = reasons.iter();
+                    let known = known.position(|reason| reason.file == file && reason.line == text);
                     report.missed.push(Missed {
                         place: format!("{file}:{number}"),
                         text: text.to_owned(),
-                        reason: reason(file, text),
+                        reason: known.map(|index| reasons.remove(index).why),
                     });
                 }
             }
@@ -425,6 +432,10 @@ impl Report {
                 .left_out
                 .extend(left_out.map(|(number, what)| format!("{file}:{number}: {what}")));
         }
+        let unused = reasons.iter();
+        report.unused = unused
+            .map(|reason| format!("{}: {}", reason.file, reason.line))
+            .collect();
         ensure!(
             report.rows.iter().any(|row| row.lines > 0),
             "llvm-cov knows no line of the series"
@@ -442,6 +453,7 @@ impl Report {
     fn good(&self) -> bool {
         self.percent() >= ENOUGH
             && self.missed.iter().all(|missed| missed.reason.is_some())
+            && self.unused.is_empty()
             && self
                 .rows
                 .iter()
@@ -476,20 +488,28 @@ fn left_out(source: &[&str], configs: &[String]) -> Vec<(usize, String)> {
     found
 }
 
-/// What [`REASONS`] has about a line: a file, a line, and the reason, each line indented deeper.
-fn reason(file: &str, text: &str) -> Option<&'static str> {
-    let (mut in_file, mut at_line) = (false, false);
-    for line in REASONS.lines().filter(|line| !line.starts_with('#')) {
-        match line.strip_prefix('\t') {
-            None => in_file = line == file,
+/// Why one line is not executed.
+#[derive(Debug, PartialEq)]
+struct Reason<'a> {
+    file: &'a str,
+    line: &'a str,
+    why: &'a str,
+}
+
+/// What a text like [`REASONS`] has: files, lines, and reasons, each indented deeper.
+fn reasons(text: &str) -> Vec<Reason<'_>> {
+    let (mut file, mut line) = ("", "");
+    let mut all = vec![];
+    for text in text.lines().filter(|line| !line.starts_with('#')) {
+        match text.strip_prefix('\t') {
+            None => file = text,
             Some(rest) => match rest.strip_prefix('\t') {
-                None => at_line = in_file && rest == text,
-                Some(reason) if at_line => return Some(reason),
-                Some(_) => {}
+                None => line = rest,
+                Some(why) => all.push(Reason { file, line, why }),
             },
         }
     }
-    None
+    all
 }
 
 impl fmt::Display for Report {
@@ -534,6 +554,9 @@ impl fmt::Display for Report {
             let reason = reason.unwrap_or("NO REASON GIVEN");
             writeln!(table, "{place}: {text}\n    {reason}")?;
         }
+        for line in &self.unused {
+            writeln!(table, "{line}\n    NEEDS NO REASON, but has one")?;
+        }
         writeln!(table, "\nnot compiled in these configurations:")?;
         for item in &self.left_out {
             writeln!(table, "{item}")?;
@@ -571,6 +594,7 @@ mod tests {
         let report = |rows| Report {
             rows,
             missed: vec![],
+            unused: vec![],
             left_out: vec![],
         };
         let excused = report(vec![row("a.rs", 5), row("rust/kernel/time.rs", 0)]);
@@ -581,6 +605,19 @@ mod tests {
         assert!(lacking
             .to_string()
             .contains("not in the profile: NO REASON"));
+    }
+
+    #[test]
+    fn reads_reasons() {
+        let reason = |file, line, why| Reason { file, line, why };
+        assert_eq!(
+            reasons("# x\na.rs\n\t}\n\t\tnone\n\t}\n\t\tsome\nb.rs\n\tx()\n\t\tnone\n"),
+            [
+                reason("a.rs", "}", "none"),
+                reason("a.rs", "}", "some"),
+                reason("b.rs", "x()", "none"),
+            ]
+        );
     }
 
     #[test]

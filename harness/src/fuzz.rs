@@ -483,7 +483,8 @@ impl Comparison {
                 self.seed
             )
         });
-        let too_many = (self.tally.allowed * ALLOWED > self.tally.sequences).then(|| {
+        let most = self.tally.sequences.div_ceil(ALLOWED);
+        let too_many = (self.tally.allowed > most).then(|| {
             format!(
                 "seed {}: writes ran out of memory in {} of {} sequences",
                 self.seed, self.tally.allowed, self.tally.sequences

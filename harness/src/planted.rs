@@ -15,7 +15,7 @@ use crate::{
     report::{keep, Column, Outcome, Status},
     series::{git_in, series_tree},
     steps::{Step, Steps},
-    test::{boot, boot_faults, failed, Session, KUNIT_OFF, SHORT_FUZZ},
+    test::{boot, boot_faults, failed, kunit_results, Session, KUNIT_OFF, SHORT_FUZZ},
     Context,
 };
 use anyhow::{ensure, Context as _, Result};
@@ -94,7 +94,7 @@ impl Trap {
 fn kunit(context: &Context, step: &Step) -> Result<Vec<String>> {
     let arguments = ["kunit.enable=1".to_owned()];
     let said = boot(context, step, KIND, &KUNIT, &arguments, false, None)?;
-    let results = ktap::results(context, &said.console)?;
+    let results = kunit_results(context, &said.console)?;
     Ok(failures(results, said.problems))
 }
 
