@@ -271,12 +271,18 @@ static void say_number(long result)
 	}
 }
 
+static bool is_digit(char c)
+{
+	return '0' <= c && c <= '9';
+}
+
 static void say_text(const char *text, size_t length)
 {
 	size_t i;
 
 	say(" \"");
-	for (i = 0; i < length && i < 100; i++) {
+	/* Not within a number, which may be one that the director has a name for. */
+	for (i = 0; i < length && (i < 100 || (is_digit(text[i - 1]) && is_digit(text[i]))); i++) {
 		if (text[i] == '\n')
 			say("\\n");
 		else if (text[i] == '\t')
