@@ -375,6 +375,11 @@ fn command_line(guest: &Guest, log_level: u32) -> String {
         guest.kind.tested().name(),
         guest.kind.patience()
     );
+    if guest.kind.watches_itself() {
+        // While identify_cpu() has cleared the CPU's features, an interrupt on a CPU with five levels
+        // of page tables makes KASAN take the kernel's addresses for wild ones.
+        line += " no5lvl";
+    }
     for argument in &guest.arguments {
         line.push(' ');
         line += argument;
