@@ -291,7 +291,7 @@ static void __noreturn hammer(struct __test_metadata *_metadata,
 	_exit(0);
 }
 
-TEST_F_TIMEOUT(vdso_switch, under_load, 120)
+TEST_F_TIMEOUT(vdso_switch, under_load, 1200)
 {
 	static const int places[] = { HOST, AHEAD, BEHIND, ZERO, AHEAD_TOO, AHEAD };
 	struct switcher *switcher = &self->switcher;
