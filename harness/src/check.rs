@@ -425,6 +425,8 @@ fn sphinx(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome
     let mut make = kbuild::make(context, KIND)?;
     let search = env::var("PATH").unwrap_or_default();
     make.env("PATH", format!("/usr/bin:{search}"));
+    // Documentation/Makefile has options of its own in the variable that names the tool elsewhere.
+    make.arg("RUSTDOC=");
     make.arg(format!("SPHINXDIRS={}", dirs.join(" ")))
         .arg("htmldocs");
     let log = fs::read_to_string(step.command(&mut make, "sphinx")?)?;
