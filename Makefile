@@ -108,7 +108,7 @@ ide: tree ## have rust-analyzer find its way in out/linux
 	@$(harness) ide
 
 clean: ## remove builds and results, keep the tools and the tree
-	@rm -rf out/bench out/build out/cargo out/guest out/results out/series
+	@rm -rf out/bench out/build out/*/build out/cargo out/guest out/results out/series
 
 distclean: ## remove everything that was made here: all of out/
 	@rm -rf out

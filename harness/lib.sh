@@ -8,7 +8,7 @@ unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
 umask 022
 
 LINUX=$TOP/out/linux
-STOCK=$TOP/out/linux-stock
+STOCK=$TOP/out/stock/linux
 
 say() {
 	printf '%s\n' "$*"
@@ -103,7 +103,7 @@ kgit() {
 
 # What the scripts know about out/linux is in its .git/timens: the base that is in the
 # object store (imported), the base (base) and commit (prepared) in the work tree, the hash
-# over all that these were made from (stamp), the commit in out/linux-stock (stock), and files that are there while the work tree
+# over all that these were made from (stamp), the commit in out/stock/linux (stock), and files that are there while the work tree
 # (moving) or the checkout (refreshing) is being changed: a later run then finishes the job.
 STATE=$LINUX/.git/timens
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Prepare out/linux: a git repository with one commit for the base (tag "base") and one
-# for each line of patches/series (branch "series"). And out/linux-stock: the base alone,
+# for each line of patches/series (branch "series"). And out/stock/linux: the base alone,
 # of which the kernel that ours is compared with is built.
 #
 # The commits are made in the object store alone. Only then does the work tree move, and
@@ -91,9 +91,9 @@ stock_tree() {
 	[ "$(state stock)" != "$commit" ] || [ ! -e "$STOCK/Makefile" ] || return 0
 	rm -rf "$STOCK" "$STATE/stock"
 	kgit worktree prune
-	logged tree-stock "tree: writing the files of out/linux-stock" \
+	logged tree-stock "tree: writing the files of out/stock/linux" \
 		kgit -c checkout.workers=0 worktree add -q --detach "$STOCK" "$commit" ||
-		die "out/linux-stock could not be written"
+		die "out/stock/linux could not be written"
 	say "$commit" >"$STATE/stock"
 }
 

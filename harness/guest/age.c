@@ -14,6 +14,7 @@
  * that are removed but not freed, and objects in each cache of the slab allocator that counts them.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <error.h>
 #include <fcntl.h>
@@ -35,6 +36,7 @@
 #define OFFSETS_FILE	"/proc/self/timens_offsets"
 #define LIMIT_FILE	"/proc/sys/user/max_time_namespaces"
 #define CGROUPS		"/sys/fs/cgroup"
+#define SLABS		"/sys/kernel/slab"
 
 /* As many containers live at the end of each hour. */
 #define NR_CONTAINERS	24
@@ -353,6 +355,29 @@ static long long in_use(void)
 }
 
 /*
+ * Has the slab allocator take back what CPUs and nodes keep for the next allocations: it counts these
+ * objects as in use, and keeps them by the sheaf of some sixty.
+ */
+static void shrink_slabs(void)
+{
+	DIR *dir = opendir(SLABS);
+	struct dirent *entry;
+	char path[300];
+
+	/* Not every allocator has caches that can be told from each other. */
+	if (!dir)
+		return;
+	while ((entry = readdir(dir))) {
+		/* Others are names of the same caches. */
+		if (entry->d_name[0] == '.' || entry->d_type != DT_DIR)
+			continue;
+		snprintf(path, sizeof(path), SLABS "/%s/shrink", entry->d_name);
+		write_file(path, "1");
+	}
+	closedir(dir);
+}
+
+/*
  * Waits for what is freed after a grace period, in batches, or by a worker: dropping the caches has
  * the batches of kfree_rcu() freed.
  */
@@ -365,6 +390,7 @@ static long long settled(void)
 		write_file("/proc/sys/vm/drop_caches", "3");
 		if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0))
 			error(1, errno, "membarrier");
+		shrink_slabs();
 		usleep(100000);
 		now = in_use();
 		same = now < least ? 0 : same + 1;
@@ -382,7 +408,7 @@ static void print_counts(void)
 
 	if (!file)
 		error(1, errno, CGROUPS "/cgroup.stat");
-	while ( fscanf(file, "%63s %ld ", name, &count) == 2) {
+	while (fscanf(file, "%63s %ld ", name, &count) == 2) {
 		if (!strcmp(name, "nr_dying_descendants"))
 			printf("count dying-cgroups %ld\n", count);
 	}
@@ -400,14 +426,23 @@ static void print_counts(void)
 	fclose(file);
 }
 
+/* On one CPU, so that what sampling itself uses is kept by the same one each time. */
 static void sample(unsigned int part, unsigned int done)
 {
-	long long bytes = settled();
+	cpu_set_t all, first;
+	long long bytes;
 
+	CPU_ZERO(&first);
+	CPU_SET(0, &first);
+	if (sched_getaffinity(0, sizeof(all), &all) || sched_setaffinity(0, sizeof(first), &first))
+		error(1, errno, "sched_setaffinity");
+	bytes = settled();
 	printf("sample %u %lld\n", done, bytes);
 	print_counts();
 	printf("TIMENS-END %u\n", part);
 	fflush(stdout);
+	if (sched_setaffinity(0, sizeof(all), &all))
+		error(1, errno, "sched_setaffinity");
 }
 
 /* Whether nobody is charged for a namespace any more: one fits where no two do. */

@@ -226,9 +226,11 @@ impl Kind {
 }
 
 impl Context {
-    /// The `O=` directory of a kernel.
+    /// The `O=` directory of a kernel: from all of them the tree is `../../linux`, so that ccache
+    /// finds for one tree what it has compiled for another.
     pub fn build_dir(&self, kind: Kind) -> PathBuf {
-        self.out.join("build").join(kind.name())
+        let tree = self.source(kind);
+        tree.with_file_name("build").join(kind.name())
     }
 
     /// What a kernel is built of: Linux as it is, or with the series.
@@ -540,6 +542,10 @@ fn plain_make(context: &Context, dir: &Path, build_dir: &Path) -> Command {
     make.env("KBUILD_BUILD_HOST", "timens");
     make.env("KBUILD_BUILD_VERSION", "1");
     make.env("KBUILD_BUILD_TIMESTAMP", "1970-01-01");
+    // ccache calls each tree what it is from the build's directory; the messages of the kernel don't.
+    make.env("CCACHE_BASEDIR", &context.out);
+    make.env("CCACHE_NOHASHDIR", "1");
+    make.env("KCPPFLAGS", "-fmacro-prefix-map=../../linux/=");
     // The tree has commits of its own; the version stays Linux's.
     make.env("LOCALVERSION", "");
     make

@@ -122,17 +122,17 @@ pub struct Context {
 impl Context {
     /// Where the tree is that has KCSAN see Rust, if it has been made.
     pub fn kcsan_tree(&self) -> PathBuf {
-        self.out.join("linux-kcsan")
+        self.out.join("kcsan/linux")
     }
 
     /// Where the tree is that faults are planted in, if it has been made.
     pub fn planted_tree(&self) -> PathBuf {
-        self.out.join("linux-planted")
+        self.out.join("planted/linux")
     }
 
     /// Where the tree is that has the commits of the series one by one.
     pub fn bisect_tree(&self) -> PathBuf {
-        self.out.join("linux-bisect")
+        self.out.join("bisect/linux")
     }
 
     fn new() -> Result<Self> {
@@ -142,7 +142,7 @@ impl Context {
             .context("the crate lies in no checkout")?
             .to_owned();
         let out = top.join("out");
-        let [tree, stock_tree] = ["linux", "linux-stock"].map(|name| out.join(name));
+        let [tree, stock_tree] = ["linux", "stock/linux"].map(|name| out.join(name));
         for tree in [&tree, &stock_tree] {
             if !tree.join("Kconfig").exists() {
                 bail!("{} is no kernel tree: run `make tree`", tree.display());

@@ -141,7 +141,7 @@ passes "author and date are those of the patch" \
 passes "the files are there, with their modes" \
 	[ -x "$co/out/linux/kernel/time/ns/gen.sh" -a ! -x "$co/out/linux/kernel/time/ns/one.c" ]
 passes "a file of Linux that its .gitignore names is there" [ -f "$co/out/linux/tools/data.o" ]
-passes "the base alone lies beside it" sh -c "diff -r -x .git '$linux' '$co/out/linux-stock'"
+passes "the base alone lies beside it" sh -c "diff -r -x .git '$linux' '$co/out/stock/linux'"
 passes "nothing is left uncommitted" [ -z "$(linux status --porcelain)" ]
 passes "refresh normalises patches written by hand" refresh
 git -C "$co" add -A
@@ -151,9 +151,9 @@ passes "refresh changes nothing then" sh -c "sh '$co/harness/refresh.sh' && [ -z
 passes "the commits have stayed the same" [ "$(linux rev-parse series)" = "$prepared" ]
 touch -d '2020-01-01' "$work/past"
 linux ls-files | (cd "$co/out/linux" && xargs touch -r "$work/past")
-rm "$co/out/linux/.git/timens/stock" "$co/out/linux-stock/kernel/time/time.c"
+rm "$co/out/linux/.git/timens/stock" "$co/out/stock/linux/kernel/time/time.c"
 passes "prepare again" sh -c "sh '$co/harness/tree.sh' | grep 'up to date'"
-passes "a base half written is written again" [ -f "$co/out/linux-stock/kernel/time/time.c" ]
+passes "a base half written is written again" [ -f "$co/out/stock/linux/kernel/time/time.c" ]
 echo 'int two;' >>"$co/kernel/time/ns/one.c"
 passes "prepare after an edit" tree
 passes "only the edited file is written" \
@@ -351,9 +351,9 @@ refuses "to go on without a mirror" "no mirror.*LINUX_TARBALL=" base
 passes "nothing is left over in the cache" [ "$(ls "$work/cache")" = "linux-source-7.3_7.3.9-1.tar.xz
 lock" ]
 passes "nor in the checkout" [ "$(ls "$co/out")" = "linux
-linux-stock
 log
-series" ]
+series
+stock" ]
 
 echo "1..$count"
 [ "$failed" -eq 0 ]
