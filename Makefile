@@ -10,7 +10,8 @@
 #   FUZZ=                     options of fuzz: --seed, --seeds, --operations, --replay
 #   RACE= AGE=                options of race: --rounds; of age: --cycles, --hours, --starts
 #   BISECT= ROWS=             options of bisect: --from, --to; rows of matrix, by their names
-#   SIGNOFF= TO= CC= PREFIX=  series: who submits it, addresses, what the subjects begin with
+#   SIGNOFF= ASSISTED=        series: who submits it, which tools had a part in it
+#   TO= CC= PREFIX=           series: addresses, what the subjects begin with
 #   SPARSE=                   check: a sparse of your own
 #   ONTO=                     series: a kernel package to try it on, such as linux-source-7.2
 #   FORCE=1                   tree: drop your work in out/linux;

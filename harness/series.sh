@@ -5,6 +5,7 @@
 # git am makes of them.
 #
 #   SIGNOFF="Name <mail>"   the submitter, who becomes the author and signs off
+#   ASSISTED="AGENT:MODEL"  the tools that had a part in it, for the Assisted-by: that they ask for
 #   TO= CC=                 addresses in place of those that get_maintainer.pl gives
 #   PREFIX="RFC PATCH"      what the subjects begin with
 #   ONTO=linux-source-7.2   also try that kernel of Debian's, in place of the newest
@@ -56,7 +57,8 @@ sign() {
 	while read -r commit; do
 		identify "$commit"
 		kgit log -1 --format=%B "$commit" |
-			kgit interpret-trailers --trailer "Signed-off-by: $SIGNOFF" >"$tmp/message"
+			kgit interpret-trailers ${ASSISTED:+--trailer "Assisted-by: $ASSISTED"} \
+				--trailer "Signed-off-by: $SIGNOFF" >"$tmp/message"
 		tip=$(kgit commit-tree -p "$tip" -F "$tmp/message" "$commit^{tree}")
 	done <"$tmp/commits"
 }
@@ -103,8 +105,10 @@ mail_head() {
 # cover letter to everybody.
 address() {
 	while read -r patch; do
-		people "$patch" --no-r --no-l >"$tmp/to"
-		people "$patch" | without "$tmp/to" >"$tmp/cc"
+		# Those who are told of what has the word "Rust" are not to be told of a sender's name.
+		sed '1,/^$/{/^From: /d;}' "$patch" >"$tmp/unsigned"
+		people "$tmp/unsigned" --no-r --no-l >"$tmp/to"
+		people "$tmp/unsigned" | without "$tmp/to" >"$tmp/cc"
 		mail_head "$patch" "$tmp/to" "$tmp/cc"
 		cat "$tmp/to" >>"$tmp/all-to"
 		cat "$tmp/cc" >>"$tmp/all-cc"
@@ -247,6 +251,7 @@ text=${1:?usage: series.sh COVER}
 lock "$TOP/out/.lock"
 scratch "$TOP/out"
 [ -z "$SIGNOFF" ] || check_signoff
+[ -z "${ASSISTED:-}" ] || [ -n "$SIGNOFF" ] || die "ASSISTED= is for a series that is signed off: give SIGNOFF= too"
 prepared
 settled
 base=$(kgit rev-parse refs/tags/base)

@@ -332,7 +332,11 @@ pub fn run_arm64(
     qemu.args(["-M", "virt", "-cpu", "max,pauth-impdef=on"]);
     qemu.args(["-accel", "tcg,thread=multi", "-smp", "2", "-m", "1G"]);
     qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(initrd);
-    qemu.args(["-append", "console=ttyAMA0 loglevel=7 panic=-1 oops=panic"]);
+    qemu.args([
+        "-append",
+        "console=ttyAMA0 loglevel=7 panic=-1 oops=panic \
+                           TIMENS_CLOCKSOURCE=arch_sys_counter",
+    ]);
     qemu.args(["-display", "none", "-serial"])
         .arg(format!("file:{}", console.display()));
     // A comma in QEMU's options is written as two.
@@ -345,6 +349,33 @@ pub fn run_arm64(
         whole: limit,
     };
     follow(step, name, &mut qemu, &limits, |_| {})
+}
+
+/// Runs a kernel that is a program of this machine's to its end, and judges the run.
+pub fn run_uml(
+    step: &Step,
+    name: &str,
+    kernel: &Path,
+    initrd: &Path,
+    limit: Duration,
+) -> Result<Transcript> {
+    let [output, console, _] = logs(step, name);
+    let mut linux = Command::new(find("setpriv")?);
+    linux.args(["--pdeathsig", "KILL", "sh", "-c"]);
+    linux.arg("exec \"$0\" \"$@\" 3>>\"$TIMENS_OUTPUT\" 4>\"$TIMENS_CONSOLE\"");
+    linux
+        .env("TIMENS_OUTPUT", &output)
+        .env("TIMENS_CONSOLE", &console);
+    linux
+        .arg(kernel)
+        .arg(format!("initrd={}", initrd.display()));
+    linux.args(["mem=512M", "con=null", "con0=null,fd:4", "ssl0=null,fd:3"]);
+    linux.args(["console=tty0", "loglevel=7", "panic=-1", "oops=panic"]);
+    let limits = Limits {
+        boot: BOOT_LIMIT,
+        whole: limit,
+    };
+    follow(step, name, &mut linux, &limits, |_| {})
 }
 
 /// Gives the terminal to a guest until it powers off.

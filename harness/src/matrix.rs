@@ -10,7 +10,7 @@ use crate::{
     bench_vdso, guest, initramfs,
     kbuild::{self, Plan},
     ktap,
-    programs::STOCK,
+    programs::{List, NO_VDSO, STOCK},
     report::{Column, Outcome, Status},
     series::{kconfig_options, Series},
     steps::{Step, Steps},
@@ -52,7 +52,8 @@ enum Work {
     Image,
     /// The same, and the versions of what they export.
     Versions,
-    /// A kernel that is a program of this machine's, and runs KUnit.
+    /// A kernel that is a program of this machine's, and runs KUnit, if it has it, and tests that
+    /// need no vDSO.
     Uml,
     /// A kernel for 64-bit ARM, which runs the kernel's own tests of time namespaces.
     Arm64,
@@ -86,7 +87,7 @@ const OURS: Row = Row {
     work: Work::Objects,
 };
 
-static ROWS: [Row; 15] = [
+static ROWS: [Row; 16] = [
     OURS,
     Row {
         name: "no-rust",
@@ -167,13 +168,21 @@ static ROWS: [Row; 15] = [
         sibling: None,
         ..OURS
     },
+    // A driver that asks for offsets.
+    Row {
+        name: "panthor",
+        lines: "CONFIG_COMPILE_TEST=y\n# CONFIG_WERROR is not set\nCONFIG_DRM=y\n\
+                CONFIG_DRM_PANTHOR=y\n",
+        work: Work::AlsoObjects(&["drivers/gpu/drm/panthor/panthor_drv.o"]),
+        ..OURS
+    },
     // Without TIME_NS_VDSO, which every architecture has that reads clocks in the vDSO: it can't be
     // chosen there.
     Row {
         name: "uml",
         arch: "um",
-        fragments: &["portable", "portable-rust", "rust", "stock-vdso"],
-        lines: "CONFIG_64BIT=y\n# CONFIG_TIME_NS_VDSO is not set\n",
+        fragments: &["portable", "portable-rust", "rust", "stock-vdso", "uml"],
+        lines: "# CONFIG_TIME_NS_VDSO is not set\n",
         sibling: None,
         work: Work::Uml,
         ..OURS
@@ -181,15 +190,16 @@ static ROWS: [Row; 15] = [
     Row {
         name: "uml-c",
         arch: "um",
-        fragments: &["portable", "stock", "stock-vdso"],
-        lines: "CONFIG_64BIT=y\n# CONFIG_TIME_NS_VDSO is not set\n",
+        fragments: &["portable", "stock", "stock-vdso", "uml"],
+        lines: "# CONFIG_TIME_NS_VDSO is not set\n",
         sibling: None,
+        work: Work::Uml,
         ..OURS
     },
 ];
 
 /// Our objects, and those that include the headers that we change.
-const OBJECTS: [&str; 15] = [
+const OBJECTS: [&str; 16] = [
     "kernel/time/",
     "kernel/futex/",
     "kernel/nsproxy.o",
@@ -197,6 +207,7 @@ const OBJECTS: [&str; 15] = [
     "kernel/nstree.o",
     "kernel/sys.o",
     "lib/vdso/",
+    "drivers/char/random.o",
     "fs/proc/",
     "fs/exec.o",
     "fs/nsfs.o",
@@ -256,8 +267,10 @@ impl Row {
         kbuild::BUILD_STEPS
             + match self.work {
                 Work::Objects | Work::AlsoObjects(_) | Work::Versions => 0,
-                Work::Image | Work::Uml => 1,
+                Work::Image => 1,
                 Work::Arm64 => 2,
+                // One of them for Rust alone.
+                Work::Uml => 3,
             }
     }
 
@@ -284,7 +297,14 @@ impl Row {
             Work::Objects | Work::AlsoObjects(_) => vec![],
             Work::Image => image(context, steps, &plan)?,
             Work::Versions => versions(&plan)?,
-            Work::Uml => kunit(context, steps, &plan)?,
+            Work::Uml => {
+                let mut results = match has_rust(&plan.fragments) {
+                    true => kunit(context, steps, &plan)?,
+                    false => vec![],
+                };
+                results.extend(uml_selftests(context, steps, &plan)?);
+                results
+            }
             Work::Arm64 => selftests(context, steps, &plan)?,
         });
         Ok(outcomes)
@@ -340,8 +360,12 @@ impl Row {
         }
         let mut targets = OBJECTS.to_vec();
         targets.extend(match self.arch {
-            "x86_64" => &["arch/x86/entry/vdso/", "drivers/misc/ntsync.o"][..],
-            "i386" => &["arch/x86/entry/vdso/"],
+            "x86_64" => &[
+                "arch/x86/entry/vdso/",
+                "arch/x86/kernel/tsc.o",
+                "drivers/misc/ntsync.o",
+            ][..],
+            "i386" => &["arch/x86/entry/vdso/", "arch/x86/kernel/tsc.o"],
             "riscv" => &["arch/riscv/kernel/vdso/", "arch/riscv/kernel/vdso.o"],
             _ => &[],
         });
@@ -394,9 +418,10 @@ fn skipped(name: &str, reason: impl Into<String>) -> Vec<Outcome> {
 /// What a build's warnings come to.
 fn judge(context: &Context, log: &Path, series: &Series) -> Result<Vec<Outcome>> {
     let text = fs::read_to_string(log).with_context(|| format!("cannot read {}", log.display()))?;
+    // One that is about no file is about the whole, of which the series is a part.
     let (ours, others): (Vec<_>, Vec<_>) = warnings(&text)
         .into_iter()
-        .partition(|warning| warning.is_ours(series));
+        .partition(|warning| !warning.has_place() || warning.is_ours(series));
     let tree = format!("{}/", context.tree.display());
     let fail = |text: &str| Outcome::new("W=1", Status::Failed, text.replace(&tree, ""));
     let mut outcomes: Vec<_> = ours.iter().map(|warning| fail(&warning.text)).collect();
@@ -507,59 +532,81 @@ fn selftests(context: &Context, steps: &mut Steps, plan: &Plan) -> Result<Vec<Ou
     if let Some(reason) = lacks_arm64(&clang) {
         return Ok(skipped("selftests", reason));
     }
-    let dir = plan.dir.with_file_name("matrix-arm64-selftests");
-    let files = steps.run("build the selftests for arm64", |step| {
+    let initrd = steps.run("build the selftests for arm64", |step| {
         let llvm = format!("LLVM={}", context.toolchain.need("LLVM")?);
-        let options = [
-            "TARGETS=timens",
-            "ARCH=arm64",
-            &llvm,
-            "USERLDFLAGS=-static -fuse-ld=lld",
-        ];
-        kbuild::selftests_in(
-            context,
-            step,
-            &context.tree,
-            &dir,
-            &plan.variables,
-            &options,
-        )?;
-        let init = dir.join("init");
-        let mut cc = Command::new(clang);
-        cc.args([ARM64_TARGET, "-static", "-fuse-ld=lld"]);
-        cc.args(["-O2", "-Wall", "-Wextra", "-Werror", "-o"]);
-        cc.arg(&init)
-            .arg(context.top.join("harness/guest/foreign.c"));
-        step.command(&mut cc, "foreign")?;
-        let list = dir.join("list");
-        fs::write(&list, STOCK.to_text())
-            .with_context(|| format!("cannot write {}", list.display()))?;
-        let mut files = vec![("/init".to_owned(), init), ("/list".to_owned(), list)];
-        for program in STOCK.programs() {
-            let path = dir.join(kbuild::INSTALLED_SELFTESTS).join(program.path);
-            files.push((format!("/selftests/{}", program.path), path));
-        }
-        Ok(files)
+        let options = ["ARCH=arm64", &llvm, "USERLDFLAGS=-static -fuse-ld=lld"];
+        let compiler = [&clang, ARM64_TARGET, "-fuse-ld=lld"];
+        pack(context, step, plan, &STOCK, &options, &compiler)
     })?;
     steps.run("boot the arm64 guest", |step| {
-        boot(context, step, plan, &files)
+        let kernel = plan.dir.join("arch/arm64/boot/Image");
+        let limit = limit(step, &STOCK);
+        let said = guest::run_arm64(step, &plan.name, &kernel, &initrd, limit)?;
+        results(context, &STOCK, said)
     })
 }
 
-fn boot(
+/// Runs the tests that need no vDSO in a kernel that is a program.
+fn uml_selftests(context: &Context, steps: &mut Steps, plan: &Plan) -> Result<Vec<Outcome>> {
+    let initrd = steps.run("build the selftests for UML", |step| {
+        let options = ["USERLDFLAGS=-static"];
+        pack(context, step, plan, &NO_VDSO, &options, &["gcc"])
+    })?;
+    steps.run("run the selftests in UML", |step| {
+        let limit = limit(step, &NO_VDSO);
+        let said = guest::run_uml(step, &plan.name, &plan.dir.join("linux"), &initrd, limit)?;
+        results(context, &NO_VDSO, said)
+    })
+}
+
+/// Builds a list's tests of time namespaces and a guest's init, as the options of their make and the
+/// compiler of init have it, and packs them for a row.
+fn pack(
     context: &Context,
     step: &Step,
     plan: &Plan,
-    files: &[(String, PathBuf)],
-) -> Result<Vec<Outcome>> {
-    let archive = plan.dir.with_file_name("matrix-arm64.cpio");
-    let initrd = initramfs::pack_files(step, &plan.dir, archive, files)?;
-    step.expect(STOCK.programs().count() as u64);
-    let limit: u32 = STOCK.programs().map(|program| program.limit).sum();
-    let limit = Duration::from_secs(120 + u64::from(limit));
-    let kernel = plan.dir.join("arch/arm64/boot/Image");
-    let said = guest::run_arm64(step, "matrix-arm64", &kernel, &initrd, limit)?;
-    let checks = ktap::programs(context, &STOCK, "", Column::Ours, &said.output)?;
+    list: &List,
+    options: &[&str],
+    compiler: &[&str],
+) -> Result<PathBuf> {
+    let beside = |what: &str| plan.dir.with_file_name(format!("{}{what}", plan.name));
+    let dir = beside("-selftests");
+    let options = [&["TARGETS=timens"], options].concat();
+    kbuild::selftests_in(
+        context,
+        step,
+        &context.tree,
+        &dir,
+        &plan.variables,
+        &options,
+    )?;
+    let init = dir.join("init");
+    let mut cc = Command::new(compiler[0]);
+    cc.args(&compiler[1..]);
+    cc.args(["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o"]);
+    cc.arg(&init)
+        .arg(context.top.join("harness/guest/foreign.c"));
+    step.command(&mut cc, "foreign")?;
+    let text = dir.join("list");
+    fs::write(&text, list.to_text()).with_context(|| format!("cannot write {}", text.display()))?;
+    let mut files = vec![("/init".to_owned(), init), ("/list".to_owned(), text)];
+    for program in list.programs() {
+        let path = dir.join(kbuild::INSTALLED_SELFTESTS).join(program.path);
+        files.push((format!("/selftests/{}", program.path), path));
+    }
+    initramfs::pack_files(step, &plan.dir, beside(".cpio"), &files)
+}
+
+/// How long a list's guest may take; the step waits for its programs.
+fn limit(step: &Step, list: &List) -> Duration {
+    step.expect(list.programs().count() as u64);
+    let limit: u32 = list.programs().map(|program| program.limit).sum();
+    Duration::from_secs(120 + u64::from(limit))
+}
+
+/// What a guest's run of a list comes to.
+fn results(context: &Context, list: &List, said: guest::Transcript) -> Result<Vec<Outcome>> {
+    let checks = ktap::programs(context, list, "", Column::Ours, &said.output)?;
     let mut outcomes = ktap::together(checks);
     outcomes.extend(said.problems.into_iter().map(failure));
     Ok(outcomes)

@@ -107,6 +107,14 @@ pub const STOCK: List = List {
     groups: &[STOCK_TIMENS],
 };
 
+/// For the kernels without a vDSO.
+pub const NO_VDSO: List = List {
+    name: "no-vdso",
+    note: "",
+    machine: Machine::Fast,
+    groups: &[STOCK_TIMENS, &[program("timens/permissions", 60)]],
+};
+
 /// For the kernels that have the vDSO of the other implementation.
 pub const OTHER_VDSO: List = List {
     name: "other-vdso",

@@ -15,6 +15,11 @@ pub struct Warning {
 }
 
 impl Warning {
+    /// Whether it says which file it is about.
+    pub fn has_place(&self) -> bool {
+        !self.files.is_empty()
+    }
+
     /// Whether it is about a file that the series adds or edits.
     pub fn is_ours(&self, series: &Series) -> bool {
         self.files.iter().any(|path| {

@@ -35,6 +35,9 @@
 //! - [`vdso`] has the page that shows the offsets to the vDSO;
 //! - [`ops`] has how tasks come to be in a namespace;
 //! - [`proc`] has `/proc/PID/timens_offsets`.
+//!
+//! [`Documentation/timers/time-namespaces.rst`](srctree/Documentation/timers/time-namespaces.rst)
+//! shows the states, and how clocks are read, for both implementations.
 
 #[cfg(CONFIG_TIME_NS_VDSO)]
 use core::ptr;
@@ -272,8 +275,9 @@ pub unsafe extern "C" fn free_time_ns(ns: *mut bindings::time_namespace) {
 ///
 /// # Safety
 ///
-/// `nsproxy` must be valid and not used by any task yet. `tsk` must be the current task, or one
-/// that doesn't run yet, keep its address space, and be about to use `nsproxy`. May sleep.
+/// `nsproxy` must be valid, own a reference to each of its namespaces, not be used by any task yet,
+/// and not be accessed by anybody else. `tsk` must be the current task, or one that doesn't run yet,
+/// keep its address space, and be about to use `nsproxy`. May sleep.
 #[export]
 pub unsafe extern "C" fn timens_on_fork(
     nsproxy: *mut bindings::nsproxy,
@@ -340,7 +344,9 @@ pub unsafe extern "C" fn proc_timens_show_offsets(
 ///
 /// # Safety
 ///
-/// `file` and `p` must be valid, and `offsets` be an array of `n` elements. May sleep.
+/// `file` and `p` must be valid, and `offsets` be an array of `n` elements. If a call to
+/// `fdget_pos()` for `file` is active that did not take `f_pos_lock`, it must be of the current
+/// thread, as it is in write(2). May sleep.
 #[export]
 pub unsafe extern "C" fn proc_timens_set_offset(
     file: *mut bindings::file,

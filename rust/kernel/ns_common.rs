@@ -329,14 +329,13 @@ impl<T: NsOperations> VTable<T> {
 
     /// # Safety
     ///
-    /// `nsset` must be the one that the current task prepares, and `ns` part of a live namespace of
-    /// type `T::Ns`.
+    /// `nsset` must be the one that `prepare_nsset()` has set up for the current task, and nobody
+    /// else may access it. `ns` must be part of a live namespace of type `T::Ns`.
     unsafe extern "C" fn install(
         nsset: *mut bindings::nsset,
         ns: *mut bindings::ns_common,
     ) -> c_int {
-        // SAFETY: The caller guarantees that the set is valid and being prepared, and that nobody
-        // else accesses it meanwhile.
+        // SAFETY: As the caller guarantees.
         let mut nsset = unsafe { NsSet::from_raw(nsset) };
         // SAFETY: The caller guarantees that the namespace is alive.
         let ns = unsafe { NsCommon::<T::Ns>::container_of(ns).as_ref() };

@@ -12,12 +12,9 @@ use crate::{
     bindings,
     task::{
         CurrentTask,
-        Task, //
+        TaskLockGuard, //
     },
-    types::{
-        NotThreadSafe,
-        Opaque, //
-    },
+    types::Opaque,
     user_namespace::UserNamespace, //
 };
 #[cfg(CONFIG_TIME_NS)]
@@ -184,55 +181,18 @@ impl NsSet<'_> {
     }
 }
 
-/// The lock of a task, under which its namespaces are read.
-///
-/// # Invariants
-///
-/// The task's `alloc_lock` is held.
-#[must_use = "the lock unlocks immediately when the guard is unused"]
-pub struct TaskLockGuard<'a> {
-    task: &'a Task,
-    // `task_unlock` must be called by the thread that locked.
-    _nts: NotThreadSafe,
-}
-
 impl TaskLockGuard<'_> {
     /// Returns the namespaces of the task, or [`None`] if it has exited.
     #[inline]
     pub fn nsproxy(&self) -> Option<&NsProxy> {
         // SAFETY: The task is valid, and `nsproxy` changes only under the lock that we hold.
-        let ptr = unsafe { (*self.task.as_ptr()).nsproxy };
+        let ptr = unsafe { (*self.task().as_ptr()).nsproxy };
         if ptr.is_null() {
             None
         } else {
             // SAFETY: While we hold the lock the task keeps its reference to the `struct nsproxy`,
             // the namespaces of which don't change once a task uses it.
             Some(unsafe { NsProxy::from_raw(ptr) })
-        }
-    }
-}
-
-impl Drop for TaskLockGuard<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        // SAFETY: By the type invariants the lock is held.
-        unsafe { bindings::task_unlock(self.task.as_ptr()) };
-    }
-}
-
-impl Task {
-    /// Takes the task's lock, `alloc_lock`.
-    ///
-    /// It is a spinlock: don't sleep while holding it.
-    #[doc(alias = "task_lock")]
-    #[inline]
-    pub fn lock(&self) -> TaskLockGuard<'_> {
-        // SAFETY: The task is valid.
-        unsafe { bindings::task_lock(self.as_ptr()) };
-        // INVARIANT: The lock was just taken.
-        TaskLockGuard {
-            task: self,
-            _nts: NotThreadSafe,
         }
     }
 }
@@ -251,15 +211,5 @@ impl CurrentTask {
             // namespaces, which nothing does that is called with a `CurrentTask` borrowed.
             Some(unsafe { NsProxy::from_raw(ptr) })
         }
-    }
-
-    /// Returns whether no other task shares the address space of the current one.
-    ///
-    /// A task without an address space, such as a kernel thread, shares none.
-    #[doc(alias = "current_is_single_threaded")]
-    #[inline]
-    pub fn is_single_threaded(&self) -> bool {
-        // SAFETY: The current task has an address space, which is what the function needs.
-        self.mm().is_none() || unsafe { bindings::current_is_single_threaded() }
     }
 }
