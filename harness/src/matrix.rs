@@ -418,10 +418,9 @@ fn skipped(name: &str, reason: impl Into<String>) -> Vec<Outcome> {
 /// What a build's warnings come to.
 fn judge(context: &Context, log: &Path, series: &Series) -> Result<Vec<Outcome>> {
     let text = fs::read_to_string(log).with_context(|| format!("cannot read {}", log.display()))?;
-    // One that is about no file is about the whole, of which the series is a part.
     let (ours, others): (Vec<_>, Vec<_>) = warnings(&text)
         .into_iter()
-        .partition(|warning| !warning.has_place() || warning.is_ours(series));
+        .partition(|warning| warning.is_ours(series));
     let tree = format!("{}/", context.tree.display());
     let fail = |text: &str| Outcome::new("W=1", Status::Failed, text.replace(&tree, ""));
     let mut outcomes: Vec<_> = ours.iter().map(|warning| fail(&warning.text)).collect();

@@ -15,18 +15,24 @@ pub struct Warning {
 }
 
 impl Warning {
-    /// Whether it says which file it is about.
-    pub fn has_place(&self) -> bool {
-        !self.files.is_empty()
-    }
-
-    /// Whether it is about a file that the series adds or edits.
+    /// Whether it is about a file that the series adds or edits, an object that is made of one, or the
+    /// whole of a kernel, as modpost's are.
     pub fn is_ours(&self, series: &Series) -> bool {
-        self.files.iter().any(|path| {
-            let files = &mut series.files.iter();
-            files.any(|file| path == file || path.ends_with(&format!("/{file}")))
-        })
+        self.text.contains("modpost: ")
+            || self.files.iter().any(|path| {
+                let files = &mut series.files.iter();
+                match path.strip_suffix(".o") {
+                    Some(object) => files.any(|file| is_made_of(object, file)),
+                    None => files.any(|file| path == file || path.ends_with(&format!("/{file}"))),
+                }
+            })
     }
+}
+
+/// Whether an object, without its ending, is made of a file or, as a crate is, of those below it.
+fn is_made_of(object: &str, file: &str) -> bool {
+    let rest = file.strip_prefix(object).unwrap_or_default();
+    rest.starts_with('/') || (rest.starts_with('.') && !rest.contains('/'))
 }
 
 /// The warnings of a build, each once.
@@ -73,10 +79,12 @@ fn is_progress(line: &str) -> bool {
         .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
 }
 
-/// The path that a line begins with, as PATH:LINE, without what leads out of the build's directory.
+/// The path that a line begins with, as PATH:LINE or that of an object, without what leads out of the
+/// build's directory.
 fn path(line: &str) -> Option<String> {
     let (path, rest) = line.trim_start().split_once(':')?;
-    if path.contains(' ') || !rest.starts_with(|c: char| c.is_ascii_digit()) {
+    let is_place = rest.starts_with(|c: char| c.is_ascii_digit()) || path.ends_with(".o");
+    if path.contains(' ') || !is_place {
         return None;
     }
     let mut path = path;
@@ -131,6 +139,17 @@ mod tests {
     fn sees_what_has_no_place() {
         let found = warnings("WARNING: modpost: missing MODULE_LICENSE\nld.lld: warning: x\n");
         assert_eq!(found.len(), 2);
-        assert!(!found[0].is_ours(&series()));
+        assert!(found[0].is_ours(&series()));
+        assert!(!found[1].is_ours(&series()));
+    }
+
+    #[test]
+    fn knows_objects_by_what_they_are_made_of() {
+        let ours = |object| {
+            let found = warnings(&format!("{object}.o: warning: objtool: f+0x1: x\n"));
+            found[0].is_ours(&series())
+        };
+        assert!(ours("kernel/time/namespace") && ours("rust/kernel"));
+        assert!(!ours("kernel/time/name") && !ours("fs/namespace") && !ours("vmlinux"));
     }
 }
