@@ -276,8 +276,8 @@ pub unsafe extern "C" fn free_time_ns(ns: *mut bindings::time_namespace) {
 /// # Safety
 ///
 /// `nsproxy` must be valid, own a reference to each of its namespaces, not be used by any task yet,
-/// and not be accessed by anybody else. `tsk` must be the current task, or one that doesn't run yet,
-/// keep its address space, and be about to use `nsproxy`. May sleep.
+/// and not be accessed by anybody else. `tsk` must be the current task, or one that doesn't run
+/// yet, keep its address space, and be about to use `nsproxy`. May sleep.
 #[export]
 pub unsafe extern "C" fn timens_on_fork(
     nsproxy: *mut bindings::nsproxy,
