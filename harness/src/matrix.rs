@@ -422,7 +422,9 @@ fn judge(context: &Context, log: &Path, series: &Series) -> Result<Vec<Outcome>>
         .into_iter()
         .partition(|warning| warning.is_ours(series));
     let tree = format!("{}/", context.tree.display());
-    let fail = |text: &str| Outcome::new("W=1", Status::Failed, text.replace(&tree, ""));
+    // Some come from below the build's directory.
+    let shorten = |text: &str| text.replace(&tree, "").replace("../../linux/", "");
+    let fail = |text: &str| Outcome::new("W=1", Status::Failed, shorten(text));
     let mut outcomes: Vec<_> = ours.iter().map(|warning| fail(&warning.text)).collect();
     if outcomes.is_empty() {
         outcomes.push(Outcome::new("W=1", Status::Passed, ""));
@@ -431,7 +433,7 @@ fn judge(context: &Context, log: &Path, series: &Series) -> Result<Vec<Outcome>>
         let reason = format!(
             "{} warnings in files that the series leaves as they are, the first: {}",
             others.len(),
-            first.text.replace(&tree, "")
+            shorten(&first.text)
         );
         outcomes.extend(skipped("elsewhere", reason));
     }
