@@ -258,6 +258,16 @@ struct Limits {
     whole: Duration,
 }
 
+impl Limits {
+    /// Those of a guest whose kernel boots in the usual time.
+    fn within(whole: Duration) -> Self {
+        Self {
+            boot: BOOT_LIMIT,
+            whole,
+        }
+    }
+}
+
 /// Starts QEMU, which writes what a guest says into its logs, and judges how it ends.
 fn follow(
     step: &Step,
@@ -344,10 +354,7 @@ pub fn run_arm64(
     qemu.arg("-chardev").arg(format!("file,id=job,path={path}"));
     qemu.args(["-device", "virtio-serial-device"]);
     qemu.args(["-device", "virtconsole,chardev=job"]);
-    let limits = Limits {
-        boot: BOOT_LIMIT,
-        whole: limit,
-    };
+    let limits = Limits::within(limit);
     follow(step, name, &mut qemu, &limits, |_| {})
 }
 
@@ -371,10 +378,7 @@ pub fn run_uml(
         .arg(format!("initrd={}", initrd.display()));
     linux.args(["mem=512M", "con=null", "con0=null,fd:4", "ssl0=null,fd:3"]);
     linux.args(["console=tty0", "loglevel=7", "panic=-1", "oops=panic"]);
-    let limits = Limits {
-        boot: BOOT_LIMIT,
-        whole: limit,
-    };
+    let limits = Limits::within(limit);
     follow(step, name, &mut linux, &limits, |_| {})
 }
 
