@@ -483,7 +483,7 @@ static int do_setns_several(void)
 	return setns(pidfd, flags) ? errno : 0;
 }
 
-static int clone_with(uint64_t flags)
+static int clone_with(uint64_t flags, const char *offsets)
 {
 	struct clone_args arguments = { .flags = flags, .exit_signal = SIGCHLD };
 	pid_t pid = syscall(SYS_clone3, &arguments, sizeof(arguments));
@@ -491,7 +491,7 @@ static int clone_with(uint64_t flags)
 	if (pid < 0)
 		return errno;
 	if (!pid) {
-		check_clocks(NO_OFFSETS);
+		check_clocks(offsets);
 		_exit(0);
 	}
 	if (wait_for(pid))
@@ -499,21 +499,27 @@ static int clone_with(uint64_t flags)
 	return 0;
 }
 
+static const uint64_t many = CLONE_NEWTIME | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID |
+			     CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP;
+
 static int do_clone(void)
 {
-	return clone_with(CLONE_NEWTIME);
+	return clone_with(CLONE_NEWTIME, NO_OFFSETS);
 }
 
 static int do_clone_many(void)
 {
-	return clone_with(CLONE_NEWTIME | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID |
-			  CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP);
+	return clone_with(many, NO_OFFSETS);
+}
+
+static int do_clone_copy(void)
+{
+	return clone_with(many, OFFSETS);
 }
 
 static int do_clone_all(void)
 {
-	return clone_with(CLONE_NEWTIME | CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID |
-			  CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP | CLONE_NEWNET);
+	return clone_with(many | CLONE_NEWNET, NO_OFFSETS);
 }
 
 static int do_exec(void)
@@ -714,6 +720,8 @@ static const struct operation {
 	{ "clone3", prepare_nothing, do_clone, .verify = verify_nothing },
 	{ "clone3, seven namespaces", prepare_nothing, do_clone_many, .verify = verify_nothing,
 	  .other_error = ENOSPC },
+	{ "clone3, seven namespaces, which copies offsets", prepare_offsets, do_clone_copy,
+	  .verify = verify_fork, .other_error = ENOSPC },
 	{ "clone3, all namespaces", prepare_nothing, do_clone_all, .verify = verify_nothing,
 	  .other_error = ENOSPC, .once = true },
 	{ "first clock reads", prepare_joined, do_read_clocks, .verify = verify_joined,

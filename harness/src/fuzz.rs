@@ -38,8 +38,6 @@ const LENGTH: u32 = 200;
 const SEQUENCES: u32 = 500;
 /// How long a guest may take for a sequence; it gives up an operation that hangs by itself.
 const SEQUENCE_LIMIT: Duration = Duration::from_secs(40);
-/// One of so many sequences may have a write that fails for want of memory.
-const ALLOWED: u32 = 100;
 /// So many operations have some of each kind that succeed.
 const MANY: u32 = 100_000;
 /// Of how many sequences the shortest form is looked for.
@@ -115,8 +113,6 @@ impl Request {
 enum Answer {
     /// The text, or its hash.
     Text(Vec<String>),
-    /// A write failed for want of memory, after which everything may be different.
-    OutOfMemory,
     /// The guest did not survive it.
     Died(String),
 }
@@ -125,28 +121,14 @@ impl Answer {
     fn lines(&self) -> Vec<String> {
         match self {
             Self::Text(lines) => lines.clone(),
-            Self::OutOfMemory => vec!["a write failed with ENOMEM".to_owned()],
             Self::Died(why) => vec![why.clone()],
         }
     }
 }
 
-/// How two answers compare.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Relation {
-    Same,
-    /// The one difference that is meant: ours needs memory for a write, stock does not.
-    Allowed,
-    Different,
-}
-
-fn relation(stock: &Answer, ours: &Answer) -> Relation {
-    match (stock, ours) {
-        (Answer::Died(_), _) | (_, Answer::Died(_)) => Relation::Different,
-        (_, Answer::OutOfMemory) => Relation::Allowed,
-        (stock, ours) if stock == ours => Relation::Same,
-        _ => Relation::Different,
-    }
+/// Whether both kernels said the same, and survived it.
+fn same(stock: &Answer, ours: &Answer) -> bool {
+    stock == ours && matches!(stock, Answer::Text(_))
 }
 
 /// What an operation of a kind comes to when all goes well.
@@ -181,11 +163,7 @@ fn parse(output: &str) -> Vec<Answer> {
         } else if line.starts_with("TIMENS-BEGIN ") {
             lines.clear();
         } else if line.starts_with("TIMENS-END ") {
-            let lines = std::mem::take(&mut lines);
-            answers.push(match line.ends_with(" out-of-memory") {
-                true => Answer::OutOfMemory,
-                false => Answer::Text(lines),
-            });
+            answers.push(Answer::Text(std::mem::take(&mut lines)));
         }
     }
     answers
@@ -329,7 +307,6 @@ struct Tally {
     kinds: [Kind; 2],
     sequences: u32,
     different: usize,
-    allowed: u32,
     counts: Counts,
     times: [Duration; 2],
 }
@@ -340,7 +317,6 @@ impl Tally {
             kinds,
             sequences: 0,
             different: 0,
-            allowed: 0,
             counts: Counts::new(),
             times: [Duration::ZERO; 2],
         }
@@ -358,7 +334,6 @@ impl Tally {
     fn add(&mut self, other: &Self) {
         self.sequences += other.sequences;
         self.different += other.different;
-        self.allowed += other.allowed;
         self.count(&other.counts);
         let times = self.times.iter_mut().zip(other.times);
         times.for_each(|(time, other)| *time += other);
@@ -402,11 +377,7 @@ impl fmt::Display for Tally {
             let rate = operations as f64 / time.as_secs_f64();
             write!(f, ", {rate:.0} a second on {}", kind.name())?;
         }
-        write!(
-            f,
-            ": {} differ, {} allowed to (ENOMEM from a write)",
-            self.different, self.allowed
-        )
+        write!(f, ": {} differ", self.different)
     }
 }
 
@@ -458,13 +429,9 @@ impl Comparison {
         self.tally.sequences += count;
         for (request, (stock, ours)) in requests.iter().zip(stock.answers.iter().zip(&ours.answers))
         {
-            match relation(stock, ours) {
-                Relation::Same => {}
-                Relation::Allowed => self.tally.allowed += 1,
-                Relation::Different => {
-                    let line = same_lines(&stock.lines(), &ours.lines());
-                    self.different.push((request.sequence, line));
-                }
+            if !same(stock, ours) {
+                let line = same_lines(&stock.lines(), &ours.lines());
+                self.different.push((request.sequence, line));
             }
         }
         self.tally.different = self.different.len();
@@ -492,15 +459,7 @@ impl Comparison {
                 self.seed
             )
         });
-        let most = self.tally.sequences.div_ceil(ALLOWED);
-        let too_many = (self.tally.allowed > most).then(|| {
-            format!(
-                "seed {}: writes ran out of memory in {} of {} sequences",
-                self.seed, self.tally.allowed, self.tally.sequences
-            )
-        });
-        let problems = self.problems.iter().cloned();
-        different.chain(too_many).chain(problems).collect()
+        different.chain(self.problems.iter().cloned()).collect()
     }
 }
 
@@ -528,7 +487,7 @@ pub fn fuzz(context: &Context, options: &Options) -> Result<bool> {
             run_both(context, step, KINDS, options.seed, requests)
         })?;
         print!("{}", side_by_side(&stock[0].lines(), &ours[0].lines()));
-        return Ok(relation(&stock[0], &ours[0]) != Relation::Different);
+        return Ok(same(&stock[0], &ours[0]));
     }
     let mut total = Tally::new(KINDS);
     let mut report = String::new();
@@ -587,14 +546,12 @@ fn explain(
     let differ = |lists: &[Vec<u32>]| -> Result<Vec<bool>> {
         let [stock, ours] = both(lists)?;
         let pairs = stock.iter().zip(&ours);
-        Ok(pairs
-            .map(|(stock, ours)| relation(stock, ours) == Relation::Different)
-            .collect())
+        Ok(pairs.map(|(stock, ours)| !same(stock, ours)).collect())
     };
     let mut operations: Vec<_> = (0..LENGTH).collect();
     let [stock, ours] = both(std::slice::from_ref(&operations))?;
     let (stock_lines, our_lines) = (stock[0].lines(), ours[0].lines());
-    if relation(&stock[0], &ours[0]) != Relation::Different {
+    if same(&stock[0], &ours[0]) {
         return Ok(format!(
             "seed {seed}, sequence {sequence}: differed once, but not when it was run again; \
              then this was the first line:\n        {}\n",
@@ -653,20 +610,17 @@ mod tests {
     #[test]
     fn reads_the_answers_and_leaves_out_what_was_cut_off() {
         let output = "TIMENS-GUEST-BOOT\nTIMENS-BEGIN 3\n| a\n| b\nTIMENS-END 3\n\
-                      TIMENS-BEGIN 4\n| c\nTIMENS-END 4 out-of-memory\nTIMENS-BEGIN 5\n| d\n";
-        assert_eq!(parse(output), [text(&["a", "b"]), Answer::OutOfMemory]);
+                      TIMENS-BEGIN 4\n| c\nTIMENS-END 4\nTIMENS-BEGIN 5\n| d\n";
+        assert_eq!(parse(output), [text(&["a", "b"]), text(&["c"])]);
     }
 
     #[test]
-    fn only_the_one_difference_is_allowed() {
+    fn what_both_do_not_survive_is_a_defect() {
         let (a, b) = (text(&["a"]), text(&["b"]));
         let died = Answer::Died("hung".to_owned());
-        assert_eq!(relation(&a, &a), Relation::Same);
-        assert_eq!(relation(&a, &b), Relation::Different);
-        assert_eq!(relation(&a, &Answer::OutOfMemory), Relation::Allowed);
-        assert_eq!(relation(&Answer::OutOfMemory, &a), Relation::Different);
-        // Whatever both do not survive is a defect as well.
-        assert_eq!(relation(&died, &died), Relation::Different);
+        assert!(same(&a, &a));
+        assert!(!same(&a, &b));
+        assert!(!same(&died, &died));
     }
 
     #[test]
@@ -708,22 +662,12 @@ mod tests {
     }
 
     #[test]
-    fn want_of_memory_excuses_few() {
-        let mut comparison = Comparison::new(KINDS, 7);
-        comparison.tally.sequences = 200;
-        comparison.tally.allowed = 2;
-        assert_eq!(comparison.failures(), [""; 0]);
-        comparison.tally.allowed = 3;
-        assert_eq!(comparison.failures().len(), 1);
-    }
-
-    #[test]
     fn seeds_add_up() {
         let mut total = Tally::new(KINDS);
-        for allowed in [1, 2] {
+        for different in [1, 2] {
             let mut tally = Tally::new(KINDS);
             tally.sequences = 5;
-            tally.allowed = allowed;
+            tally.different = different;
             tally.times = [Duration::from_secs(1), Duration::from_secs(2)];
             let mut counts = Counts::new();
             add_counts(&mut counts, "TIMENS-COUNT write ok 3 EACCES 4\n");
@@ -733,7 +677,7 @@ mod tests {
         assert_eq!(
             total.to_string(),
             "10 sequences, 2000 operations on each kernel, 1000 a second on stock, 500 a second \
-             on rust: 0 differ, 3 allowed to (ENOMEM from a write)"
+             on rust: 3 differ"
         );
         assert_eq!(total.outcomes(), "  write        EACCES 8 ok 6\n");
     }

@@ -46,22 +46,26 @@ const REPORTS_INSIDE: [&str; 8] = [
     "INFO: trying to register",
     "new suspected memory leaks",
     "self-detected stall",
-    "detected stalls on CPUs",
+    "stalls on CPUs",
     "INFO: possible",
     "suspicious RCU usage",
 ];
+/// How lockdep begins a report, in brackets as if it were a time stamp.
+const BRACKETED: &str = "[ BUG: ";
 
 /// How KCSAN's reports begin and end.
 const RACE: &str = "BUG: KCSAN: ";
 const RACE_END: &str = "==================================================================";
 /// What a report of a race names if it is one of time namespaces.
-const OUR_RACES: [&str; 6] = [
+const OUR_RACES: [&str; 8] = [
     "timens",
     "time_ns",
     "time_namespace",
     "namespace_rs",
     "namespace_vdso",
     "vvar_fault",
+    "ns_tree",
+    "nstree",
 ];
 
 /// The machine that a guest runs on.
@@ -606,7 +610,8 @@ fn message(mut line: &str) -> &str {
 fn is_report(line: &str) -> bool {
     let message = message(line);
     !message.starts_with(RACE)
-        && (REPORTS.iter().any(|start| message.starts_with(start))
+        && (line.contains(BRACKETED)
+            || REPORTS.iter().any(|start| message.starts_with(start))
             || REPORTS_INSIDE.iter().any(|part| message.contains(part)))
 }
 
@@ -698,6 +703,8 @@ mod tests {
             "[    1.0] watchdog: BUG: soft lockup - CPU#1 stuck for 26s! [x:1]",
             "[    1.0][    T1] INFO: trying to register non-static key.",
             "[    1.0] INFO: lockdep is turned off.",
+            "[    1.0][    T1] [ BUG: Invalid wait context ]",
+            "[    1.0] rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 0-... }",
         ] {
             assert_eq!(problems(end, report, 0).len(), 1, "{report}");
         }
