@@ -14,11 +14,9 @@
  * that are removed but not freed, and objects in each cache of the slab allocator that counts them.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <error.h>
 #include <fcntl.h>
-#include <linux/membarrier.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -33,10 +31,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "settle.h"
+
 #define OFFSETS_FILE	"/proc/self/timens_offsets"
 #define LIMIT_FILE	"/proc/sys/user/max_time_namespaces"
 #define CGROUPS		"/sys/fs/cgroup"
-#define SLABS		"/sys/kernel/slab"
 
 /* As many containers live at the end of each hour. */
 #define NR_CONTAINERS	24
@@ -354,44 +353,14 @@ static long long in_use(void)
 	return (total - available) * 1024;
 }
 
-/*
- * Has the slab allocator take back what CPUs and nodes keep for the next allocations: it counts these
- * objects as in use, and keeps them by the sheaf of some sixty.
- */
-static void shrink_slabs(void)
-{
-	DIR *dir = opendir(SLABS);
-	struct dirent *entry;
-	char path[300];
-
-	/* Not every allocator has caches that can be told from each other. */
-	if (!dir)
-		return;
-	while ((entry = readdir(dir))) {
-		/* Others are names of the same caches. */
-		if (entry->d_name[0] == '.' || entry->d_type != DT_DIR)
-			continue;
-		snprintf(path, sizeof(path), SLABS "/%s/shrink", entry->d_name);
-		write_file(path, "1");
-	}
-	closedir(dir);
-}
-
-/*
- * Waits for what is freed after a grace period, in batches, or by a worker: dropping the caches has
- * the batches of kfree_rcu() freed.
- */
+/* Waits until no more comes free. */
 static long long settled(void)
 {
 	long long least = in_use(), now;
 	int same, tries;
 
 	for (same = tries = 0; same < 3 && tries < 40; tries++) {
-		write_file("/proc/sys/vm/drop_caches", "3");
-		if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0))
-			error(1, errno, "membarrier");
-		shrink_slabs();
-		usleep(100000);
+		settle();
 		now = in_use();
 		same = now < least ? 0 : same + 1;
 		if (now < least)

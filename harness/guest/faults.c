@@ -40,8 +40,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "settle.h"
+
 #define DEBUG		"/sys/kernel/debug/"
-#define SLABS		"/sys/kernel/slab/"
 #define CGROUPS		"/sys/fs/cgroup/"
 #define LIMIT_FILE	"/proc/sys/user/max_time_namespaces"
 #define OFFSETS_FILE	"/proc/self/timens_offsets"
@@ -72,7 +73,7 @@
 /* What a namespace takes of it at least. */
 #define LEAST		128
 #define MAX_CACHES	128
-/* How long the kernel may take to free what it frees later, in seconds. */
+/* How often the kernel is had free what it frees later. */
 #define SETTLE		8
 
 /* Descriptors that stay over exec. */
@@ -131,15 +132,6 @@ static int must(int value, const char *what)
 	if (value < 0)
 		error(2, errno, "cannot %s", what);
 	return value;
-}
-
-static void write_file(const char *path, const char *text)
-{
-	int fd = must(open(path, O_WRONLY), path);
-
-	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-		error(2, errno, "cannot write %s to %s", text, path);
-	close(fd);
 }
 
 static long long read_number(const char *path, const char *key)
@@ -446,7 +438,7 @@ static int do_get_owner(void)
 
 static int do_open_by_pidfd(void)
 {
-	int fd = ioctl(pidfd, PIDFD_GET_TIME_NAMESPACE);
+	int fd = ioctl(pidfd, PIDFD_GET_TIME_NAMESPACE, 0);
 
 	if (fd < 0)
 		return errno;
@@ -554,9 +546,10 @@ static int do_spawn(void)
 			 "clone");
 	int status = wait_for(pid);
 
-	if (WIFSIGNALED(status))
+	/* Or what it executed met the fault. */
+	if (status)
 		result->died = result->injected = true;
-	else if (status || (!result->error && !result->done))
+	else if (!result->error && !result->done)
 		complain("the child did not end well");
 	result->done = false;
 	return result->error;
@@ -679,27 +672,31 @@ static void verify_joined(int failed)
 	check_clocks(OFFSETS);
 }
 
+#define MAX_OTHERS	2
+
 static const struct operation {
 	const char *name;
 	void (*prepare)(void);
 	int (*operate)(void);
 	void (*verify)(int failed);
-	/* The errors besides ENOMEM. Each must be seen. */
-	int other_error;
-	/* No error need be seen: the kernel tries again. */
+	/* The errors besides ENOMEM. Each must be seen, if it is done more than once. */
+	int others[MAX_OTHERS];
+	/* No error need be seen: the kernel tries again, or needs nothing. */
 	bool forgiving;
 	/* Past the point of no return the task is killed. */
 	bool may_die;
 	/* Has so many allocations, most of them not ours or those of another one, that once is enough. */
 	bool once;
+	/* Others' allocations fail with errors of their own. */
+	bool any_error;
 	/* A child does it, and arms itself. */
 	bool by_child;
 } operations[] = {
 	{ "unshare", prepare_nothing, do_unshare, .verify = verify_unshare },
 	{ "unshare by a user who has no count yet", prepare_user, do_unshare, .verify = verify_unshare,
-	  .other_error = ENOSPC },
+	  .others = { ENOSPC } },
 	{ "unshare, with a user namespace", prepare_nothing, do_unshare_user, .verify = verify_unshare_user,
-	  .other_error = ENOSPC },
+	  .others = { ENOSPC } },
 	{ "unshare, which copies offsets", prepare_offsets, do_unshare, .verify = verify_copy },
 	{ "write of monotonic", prepare_namespace, do_write_monotonic, .verify = verify_write_monotonic },
 	{ "write of boottime", prepare_namespace, do_write_boottime, .verify = verify_write_boottime },
@@ -712,18 +709,19 @@ static const struct operation {
 	{ "owner of a namespace", prepare_descriptor, do_get_owner, .verify = verify_nothing },
 	{ "namespace of a pidfd", prepare_helper, do_open_by_pidfd, .verify = verify_nothing },
 	{ "fork", prepare_offsets, do_fork, .verify = verify_fork },
-	{ "exec", prepare_offsets, do_exec, .verify = verify_same, .may_die = true },
+	{ "exec", prepare_offsets, do_exec, .verify = verify_same,
+	  .others = { E2BIG, ENOEXEC }, .may_die = true },
 	{ "exec by a child that shares the memory", prepare_offsets, do_spawn, .verify = verify_fork,
-	  .may_die = true, .by_child = true },
+	  .others = { E2BIG, ENOEXEC }, .may_die = true, .by_child = true },
 	{ "setns", prepare_descriptor, do_setns, .verify = verify_setns },
 	{ "setns to several namespaces", prepare_helper, do_setns_several, .verify = verify_setns },
 	{ "clone3", prepare_nothing, do_clone, .verify = verify_nothing },
 	{ "clone3, seven namespaces", prepare_nothing, do_clone_many, .verify = verify_nothing,
-	  .other_error = ENOSPC, .once = true },
+	  .others = { EAGAIN }, .once = true },
 	{ "clone3, seven namespaces, which copies offsets", prepare_offsets, do_clone_copy,
-	  .verify = verify_fork, .other_error = ENOSPC },
+	  .verify = verify_fork, .others = { EAGAIN } },
 	{ "clone3, all namespaces", prepare_nothing, do_clone_all, .verify = verify_nothing,
-	  .other_error = ENOSPC, .once = true },
+	  .others = { EAGAIN }, .any_error = true, .once = true },
 	{ "first clock reads", prepare_joined, do_read_clocks, .verify = verify_joined,
 	  .forgiving = true },
 };
@@ -732,7 +730,7 @@ static const struct operation {
 
 /* What the operations of one kind came to. */
 struct counts {
-	unsigned int injected, succeeded, enomem, other, died;
+	unsigned int injected, succeeded, enomem, others[MAX_OTHERS], died;
 	char complaint[512];
 };
 
@@ -804,11 +802,22 @@ static int after_exec(const char *namespace)
 	return 0;
 }
 
+/* Which of the errors besides ENOMEM it is, MAX_OTHERS if none. */
+static unsigned int other_error(const struct operation *operation, int failed)
+{
+	unsigned int other;
+
+	for (other = 0; other < MAX_OTHERS && operation->others[other] != failed; other++)
+		;
+	return other;
+}
+
 /* Counts what the child came to. Says whether it was the last: no fault was injected. */
 static bool judge(const struct operation *operation, unsigned int nth, int status,
 		  struct counts *counts)
 {
 	const char *complaint = result->complaint;
+	unsigned int other;
 	char text[64];
 
 	if (!result->done) {
@@ -829,9 +838,9 @@ static bool judge(const struct operation *operation, unsigned int nth, int statu
 		counts->succeeded += result->injected;
 	} else if (result->error == ENOMEM) {
 		counts->enomem++;
-	} else if (result->error == operation->other_error) {
-		counts->other++;
-	} else if (!*complaint) {
+	} else if ((other = other_error(operation, result->error)) < MAX_OTHERS) {
+		counts->others[other]++;
+	} else if (!*complaint && !(operation->any_error && result->injected)) {
 		sprintf(text, "failed with %s", strerrorname_np(result->error));
 		complaint = text;
 	}
@@ -873,12 +882,14 @@ static void sweep_all(struct counts *counts)
 
 static void report_operation(const struct operation *operation, const struct counts *counts)
 {
-	bool seen = operation->forgiving ? counts->injected :
-		counts->enomem && (!operation->other_error || counts->other);
+	bool seen = operation->forgiving || counts->enomem;
+	unsigned int i;
 
 	printf("# %s: %u faults: ENOMEM %u", operation->name, counts->injected, counts->enomem);
-	if (operation->other_error)
-		printf(", %s %u", strerrorname_np(operation->other_error), counts->other);
+	for (i = 0; i < MAX_OTHERS && operation->others[i]; i++) {
+		printf(", %s %u", strerrorname_np(operation->others[i]), counts->others[i]);
+		seen &= operation->once || counts->others[i];
+	}
 	if (operation->may_die)
 		printf(", died %u", counts->died);
 	printf(", succeeded all the same %u\n", counts->succeeded);
@@ -943,7 +954,7 @@ static void check_limit(const char *when)
 			char name[128];
 
 			sprintf(text, "%u", limits[j]);
-			write_file(LIMIT_FILE, text);
+			write_to(LIMIT_FILE, text);
 			count = how_many(users[i].prepare, limits[j] + 1);
 			sprintf(name, "a limit of %u allows %s as many %s", limits[j],
 				users[i].who, when);
@@ -951,7 +962,7 @@ static void check_limit(const char *when)
 		}
 	}
 	sprintf(text, "%lld", limit);
-	write_file(LIMIT_FILE, text);
+	write_to(LIMIT_FILE, text);
 }
 
 /* What time namespaces and their owners are made of, and what else is allocated on the way. */
@@ -968,6 +979,16 @@ static bool is_counted(const char *cache)
 		strncmp(cache, "kmalloc-rcl-", strlen("kmalloc-rcl-"));
 }
 
+static void settle_down(void)
+{
+	int times;
+
+	for (times = 0; times < SETTLE; times++)
+		settle();
+	/* Control groups sum up every two seconds. */
+	sleep(3);
+}
+
 /* How many objects each cache has that is counted. */
 static struct cache {
 	char name[64];
@@ -978,10 +999,7 @@ static long long slab_objects(const char *name)
 {
 	char path[sizeof(SLABS) + sizeof(caches->name) + 16];
 
-	/* So that no CPU keeps free objects to itself. */
-	snprintf(path, sizeof(path), SLABS "%.63s/shrink", name);
-	write_file(path, "1");
-	snprintf(path, sizeof(path), SLABS "%.63s/objects", name);
+	snprintf(path, sizeof(path), SLABS "/%.63s/objects", name);
 	return read_number(path, NULL);
 }
 
@@ -1029,7 +1047,7 @@ static void set_fault(const char *name, const char *value)
 	char path[128];
 
 	sprintf(path, DEBUG "%s", name);
-	write_file(path, value);
+	write_to(path, value);
 }
 
 static void prepare_faults(void)
@@ -1040,7 +1058,7 @@ static void prepare_faults(void)
 	set_fault("fail_page_alloc/ignore-gfp-wait", "0");
 	set_fault("fail_page_alloc/min-order", "0");
 	/* What a cgroup without memory says of itself is long enough. */
-	write_file("/proc/sys/vm/oom_dump_tasks", "0");
+	write_to("/proc/sys/vm/oom_dump_tasks", "0");
 }
 
 static void enter(const char *cgroup)
@@ -1048,7 +1066,7 @@ static void enter(const char *cgroup)
 	char path[128];
 
 	sprintf(path, CGROUPS "%s/cgroup.procs", cgroup);
-	write_file(path, "0");
+	write_to(path, "0");
 }
 
 /* The calls that are refused when there is no memory. */
@@ -1161,7 +1179,7 @@ static void set_memory(unsigned int bytes)
 	char text[16];
 
 	sprintf(text, "%u", bytes);
-	write_file(CGROUPS "little/memory.max", text);
+	write_to(CGROUPS "little/memory.max", text);
 }
 
 /*
@@ -1195,7 +1213,7 @@ static void keep(pid_t pid, enum call wanted, struct held *held)
 		}
 		if (*result->complaint || (held->error && held->call == wanted)) {
 			held->enough = true;
-			write_file(CGROUPS "little/memory.max", "max");
+			write_to(CGROUPS "little/memory.max", "max");
 		} else if (held->error) {
 			set_memory(held->bytes += PAGE);
 		}
@@ -1222,7 +1240,7 @@ static unsigned int check_charge(const struct charge *charge, enum call wanted)
 	must(held == MAP_FAILED ? -1 : 0, "map memory");
 	memset(result, 0, sizeof(*result));
 	sprintf(text, "%d", 2 * LITTLE / LEAST);
-	write_file(LIMIT_FILE, text);
+	write_to(LIMIT_FILE, text);
 	must(mkdir(CGROUPS "little", 0755), "make a cgroup");
 	set_memory(held->bytes = LITTLE);
 	keeper = must(fork(), "fork");
@@ -1235,7 +1253,7 @@ static unsigned int check_charge(const struct charge *charge, enum call wanted)
 		pid = must(fork(), "fork");
 		if (!pid) {
 			must(prctl(PR_SET_PDEATHSIG, SIGKILL), "die with the parent");
-			write_file("/proc/self/oom_score_adj", "-1000");
+			write_to("/proc/self/oom_score_adj", "-1000");
 			enter("little");
 			use_up(charge, held);
 		}
@@ -1256,7 +1274,7 @@ static unsigned int check_charge(const struct charge *charge, enum call wanted)
 		usleep(1000);
 	}
 	sprintf(text, "%lld", limit);
-	write_file(LIMIT_FILE, text);
+	write_to(LIMIT_FILE, text);
 	return bytes;
 }
 
@@ -1282,6 +1300,7 @@ int main(int argc, char **argv)
 	long long memory, more;
 	unsigned int rounds, i;
 	enum call wanted;
+	cpu_set_t first;
 	int fd;
 
 	if (argc == 3 && !strcmp(argv[1], "after-exec")) {
@@ -1290,13 +1309,17 @@ int main(int argc, char **argv)
 	}
 	self = argv[0];
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	/* What a CPU keeps for the next allocations is to be the same in each count. */
+	CPU_ZERO(&first);
+	CPU_SET(0, &first);
+	must(sched_setaffinity(0, sizeof(first), &first), "stay on a CPU");
 	fd = must(syscall(SYS_memfd_create, "result", 0), "make a file in memory");
 	must(ftruncate(fd, sizeof(*result)), "make a file in memory");
 	must(dup2(fd, RESULT_FD), "dup2");
 	close(fd);
 	map_result();
 	prepare_faults();
-	write_file(CGROUPS "cgroup.subtree_control", "+memory");
+	write_to(CGROUPS "cgroup.subtree_control", "+memory");
 	must(mkdir(CGROUPS "faults", 0755), "make a cgroup");
 	enter("faults");
 
@@ -1304,14 +1327,14 @@ int main(int argc, char **argv)
 	check_limit("at first");
 	/* Once for what is allocated only once. */
 	sweep_all(counts);
-	sleep(SETTLE);
+	settle_down();
 	count_slab_objects();
 	memory = read_number(CGROUPS "faults/memory.stat", "kernel");
 	/* What others have allocated meanwhile is no more after twice as many rounds. */
 	for (rounds = ROUNDS; ; rounds += ROUNDS) {
 		for (i = 0; i < ROUNDS; i++)
 			sweep_all(counts);
-		sleep(SETTLE);
+		settle_down();
 		cache = grown(&more);
 		printf("# %u rounds: %s has %lld objects more than %lld, no cache has more\n", rounds,
 		       cache->name, more, cache->objects);

@@ -279,11 +279,12 @@ impl Image {
     }
 }
 
-/// Compiles a program of the guest, when its source is newer.
+/// Compiles a program of the guest, when its source is newer, or what it may include.
 fn compile(step: &Step, sources: &Path, dir: &Path, name: &str) -> Result<PathBuf> {
     let (source, program) = (sources.join(format!("{name}.c")), dir.join(name));
     let time = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
-    if time(&program) < time(&source) {
+    let sources = [source.clone(), sources.join("settle.h")];
+    if sources.iter().any(|source| time(&program) < time(source)) {
         let mut gcc = Command::new("gcc");
         gcc.args(["-O2", "-Wall", "-Wextra", "-Werror", "-static"]);
         // Few segments, as a task of the benchmark is to have few VMAs.
