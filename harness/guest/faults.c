@@ -114,6 +114,11 @@ static void report(bool good, const char *name, const char *format, ...)
 	failures += !good;
 }
 
+static void skip(const char *name, const char *why)
+{
+	printf("ok %u %s # SKIP %s\n", ++number, name, why);
+}
+
 /* Keeps the first complaint. */
 static void complain(const char *format, ...)
 {
@@ -730,7 +735,7 @@ static const struct operation {
 
 /* What the operations of one kind came to. */
 struct counts {
-	unsigned int injected, succeeded, enomem, others[MAX_OTHERS], died;
+	unsigned int injected, succeeded, enomem, others[MAX_OTHERS], foreign, died;
 	char complaint[512];
 };
 
@@ -840,7 +845,9 @@ static bool judge(const struct operation *operation, unsigned int nth, int statu
 		counts->enomem++;
 	} else if ((other = other_error(operation, result->error)) < MAX_OTHERS) {
 		counts->others[other]++;
-	} else if (!*complaint && !(operation->any_error && result->injected)) {
+	} else if (operation->any_error && result->injected) {
+		counts->foreign++;
+	} else if (!*complaint) {
 		sprintf(text, "failed with %s", strerrorname_np(result->error));
 		complaint = text;
 	}
@@ -890,9 +897,15 @@ static void report_operation(const struct operation *operation, const struct cou
 		printf(", %s %u", strerrorname_np(operation->others[i]), counts->others[i]);
 		seen &= operation->once || counts->others[i];
 	}
+	if (operation->any_error)
+		printf(", others %u", counts->foreign);
 	if (operation->may_die)
 		printf(", died %u", counts->died);
 	printf(", succeeded all the same %u\n", counts->succeeded);
+	if (operation->forgiving && !counts->injected && !*counts->complaint) {
+		skip(operation->name, "it has allocated nothing");
+		return;
+	}
 	report(seen && !*counts->complaint, operation->name, "%s",
 	       *counts->complaint ? counts->complaint : "an error was never seen");
 }
