@@ -185,8 +185,15 @@ fn add_counts(counts: &mut Counts, output: &str) {
 }
 
 /// Runs the requests on one kernel, in as many boots as it takes: one that a guest does not survive
-/// is its answer, and the others are run without it.
-fn run(context: &Context, step: &Step, kind: Kind, seed: u64, requests: &[Request]) -> Result<Run> {
+/// is its answer, and the others are run without it. More than `most_deaths` are an error.
+fn run(
+    context: &Context,
+    step: &Step,
+    kind: Kind,
+    seed: u64,
+    requests: &[Request],
+    most_deaths: usize,
+) -> Result<Run> {
     let mut all = Run::default();
     let mut deaths = 0;
     while all.answers.len() < requests.len() {
@@ -216,7 +223,7 @@ fn run(context: &Context, step: &Step, kind: Kind, seed: u64, requests: &[Reques
         }
         let why = transcript.complaints().join("; ");
         deaths += 1;
-        if deaths > DEATHS {
+        if deaths > most_deaths {
             bail!(
                 "the {} kernel's guest died {deaths} times, the last time: {why}",
                 kind.name()
@@ -290,7 +297,7 @@ pub fn boot_alone(
     boot(context, step, kind, seed, &requests, arguments, |_| {})
 }
 
-/// Runs the requests on both kernels.
+/// Runs the requests on both kernels, which each may kill.
 fn run_both(
     context: &Context,
     step: &Step,
@@ -298,7 +305,7 @@ fn run_both(
     seed: u64,
     requests: &[Request],
 ) -> Result<[Vec<Answer>; 2]> {
-    let [stock, ours] = kinds.map(|kind| run(context, step, kind, seed, requests));
+    let [stock, ours] = kinds.map(|kind| run(context, step, kind, seed, requests, requests.len()));
     Ok([stock?.answers, ours?.answers])
 }
 
@@ -415,7 +422,7 @@ impl Comparison {
             );
             (title, move |step: &Step| {
                 step.expect(count.into());
-                run(context, step, kind, seed, requests)
+                run(context, step, kind, seed, requests, DEATHS)
             })
         }))?;
         for ((kind, run), time) in kinds.into_iter().zip(&both).zip(&mut self.tally.times) {
@@ -444,9 +451,16 @@ impl Comparison {
         let mut text = String::new();
         for &(sequence, line) in self.different.iter().take(SHRUNK) {
             let title = format!("make sequence {sequence} short");
-            text += &steps.run(&title, |step| {
+            let short = steps.run(&title, |step| {
                 explain(context, step, self.tally.kinds, self.seed, sequence, line)
-            })?;
+            });
+            // That it differs is known; other seeds are to be run nevertheless.
+            text += &short.unwrap_or_else(|error| {
+                format!(
+                    "seed {}, sequence {sequence}: not made short: {error:#}\n",
+                    self.seed
+                )
+            });
         }
         Ok(text)
     }
@@ -550,16 +564,14 @@ fn explain(
     };
     let mut operations: Vec<_> = (0..LENGTH).collect();
     let [stock, ours] = both(std::slice::from_ref(&operations))?;
-    let (stock_lines, our_lines) = (stock[0].lines(), ours[0].lines());
     if same(&stock[0], &ours[0]) {
         return Ok(format!(
             "seed {seed}, sequence {sequence}: differed once, but not when it was run again; \
              then this was the first line:\n        {}\n",
-            our_lines.get(line).map_or("-", String::as_str)
+            ours[0].lines().get(line).map_or("-", String::as_str)
         ));
     }
-    // What comes after the first line that differs has no part in it.
-    operations.truncate(same_lines(&stock_lines, &our_lines) + 1);
+    operations.truncate(concerned(&stock[0], &ours[0]));
     let operations = shrink::shrink(operations, differ)?;
     let [stock, ours] = both(std::slice::from_ref(&operations))?;
     let list: Vec<_> = operations.iter().map(u32::to_string).collect();
@@ -574,6 +586,15 @@ fn explain(
     let path = dir.join(format!("{seed}-{sequence}.txt"));
     fs::write(&path, &report).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(report + &format!("kept in {}\n", path.display()))
+}
+
+/// How many of the operations, from the first on, can have a part in a difference: none behind the
+/// first line that differs. Of a guest that has died there are no lines.
+fn concerned(stock: &Answer, ours: &Answer) -> usize {
+    match (stock, ours) {
+        (Answer::Text(stock), Answer::Text(ours)) => same_lines(stock, ours) + 1,
+        _ => LENGTH as usize,
+    }
 }
 
 /// How many lines there are before the first that differs.
@@ -621,6 +642,15 @@ mod tests {
         assert!(same(&a, &a));
         assert!(!same(&a, &b));
         assert!(!same(&died, &died));
+    }
+
+    #[test]
+    fn all_operations_are_concerned_when_a_guest_dies() {
+        let (a, b) = (text(&["a", "b", "c"]), text(&["a", "x", "y"]));
+        let died = Answer::Died("hung".to_owned());
+        assert_eq!(concerned(&a, &b), 2);
+        assert_eq!(concerned(&a, &died), LENGTH as usize);
+        assert_eq!(concerned(&died, &died), LENGTH as usize);
     }
 
     #[test]

@@ -136,6 +136,8 @@ pub struct Transcript {
     pub console: String,
     /// Why the run is not good; empty if it is.
     pub problems: Vec<String>,
+    /// Whether it was killed, as one that takes too long is.
+    pub killed: bool,
     /// Data races of time namespaces that KCSAN reported: the first line of each report.
     pub races: Vec<String>,
     /// How many it reported elsewhere in the kernel.
@@ -319,6 +321,7 @@ fn follow(
     let mut transcript = Transcript {
         output: read_lossy(&output),
         console: read_lossy(&console),
+        killed: matches!(ending, Ending::Killed(_)),
         ..Transcript::default()
     };
     (transcript.races, transcript.races_elsewhere) = races(&transcript.console);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `planted`: faults that are put into the series on purpose, one at a time, and which check catches
-//! each. They are the patches in harness/planted. Before them all checks must find nothing in the
-//! series as it is: one that always fails catches nothing.
+//! `planted`: faults that are put into the series on purpose, one at a time, and which checks see
+//! each. They are the patches in harness/planted, which name the checks that must. Before them these
+//! checks must find nothing in the series as it is: one that always fails sees nothing.
 
 use crate::{
     age,
     fuzz::Comparison,
+    guest::Transcript,
     initramfs, kbuild,
     kbuild::Kind,
     ktap,
@@ -15,21 +16,24 @@ use crate::{
     report::{keep, Column, Outcome, Status},
     series::{git_in, series_tree},
     steps::{Step, Steps},
-    test::{boot, boot_faults, failed, kunit_results, Session, KUNIT_OFF, SHORT_FUZZ},
+    test::{boot, boot_faults, kunit_results, Session, KUNIT_OFF, SHORT_FUZZ},
     Context,
 };
-use anyhow::{ensure, Context as _, Result};
+use anyhow::{bail, Context as _, Result};
 use clap::Args;
-use std::{
-    fmt, fs,
-    path::{Path, PathBuf},
-};
+use std::{fmt, fs, path::PathBuf};
 
 const KIND: Kind = Kind::RustPlanted;
 
-/// How many rounds the races have, and those for what nothing else has caught.
-const ROUNDS: u32 = 2000;
-const LONG_ROUNDS: u32 = 20_000;
+/// Has the allocator keep no free objects as if in use, which it else does by the sheaf: what is left
+/// can be counted. A kernel with KASAN has it from its configuration.
+const FREES_AT_ONCE: &str = "slab_debug=FZP";
+
+/// How many rounds the races have.
+const ROUNDS: u32 = 5000;
+
+/// What stands in front of the names of the checks that must see a fault.
+const SEEN_BY: &str = "Seen by: ";
 
 #[derive(Args)]
 pub struct Options {
@@ -37,9 +41,8 @@ pub struct Options {
     names: Vec<String>,
 }
 
-/// The checks, the quickest first; but what a fault leaks is counted by those that look for it, before
-/// a race ends for want of it.
-#[derive(Clone, Copy)]
+/// A check that looks for a fault.
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Trap {
     Kunit,
     Selftests,
@@ -47,21 +50,16 @@ enum Trap {
     Age,
     Race,
     Fuzz,
-    LongRace,
 }
 
-const TRAPS: [Trap; 7] = [
+const TRAPS: [Trap; 6] = [
     Trap::Kunit,
     Trap::Selftests,
     Trap::Faults,
     Trap::Age,
     Trap::Race,
     Trap::Fuzz,
-    Trap::LongRace,
 ];
-
-/// How many guests all of them boot: one, which compares, boots two.
-const GUESTS: usize = TRAPS.len() + 1;
 
 impl Trap {
     fn name(self) -> &'static str {
@@ -72,7 +70,19 @@ impl Trap {
             Self::Faults => "faults",
             Self::Age => "age",
             Self::Fuzz => "fuzz",
-            Self::LongRace => "long race",
+        }
+    }
+
+    fn named(name: &str) -> Result<Self> {
+        let trap = TRAPS.into_iter().find(|trap| trap.name() == name);
+        trap.with_context(|| format!("there is no check {name}"))
+    }
+
+    /// How many guests it boots: one that compares boots two.
+    fn guests(self) -> usize {
+        match self {
+            Self::Fuzz => 2,
+            _ => 1,
         }
     }
 
@@ -81,8 +91,7 @@ impl Trap {
         let run: fn(&Context, &Step) -> Result<Vec<String>> = match self {
             Self::Kunit => kunit,
             Self::Selftests => selftests,
-            Self::Race => |context: &Context, step: &Step| races(context, step, ROUNDS),
-            Self::LongRace => |context: &Context, step: &Step| races(context, step, LONG_ROUNDS),
+            Self::Race => races,
             Self::Faults => allocations,
             Self::Age => life,
             Self::Fuzz => return operations(context, steps),
@@ -96,21 +105,22 @@ fn kunit(context: &Context, step: &Step) -> Result<Vec<String>> {
     let arguments = ["kunit.enable=1".to_owned()];
     let said = boot(context, step, KIND, &KUNIT, &arguments, false, None)?;
     let results = kunit_results(context, &said.console)?;
-    Ok(failures(results, said.problems))
+    failures(results, said)
 }
 
 fn selftests(context: &Context, step: &Step) -> Result<Vec<String>> {
     programs(context, step, &SELFTESTS, &[], false)
 }
 
-fn races(context: &Context, step: &Step, rounds: u32) -> Result<Vec<String>> {
-    programs(context, step, &RACE, &race::rounds(rounds), true)
+fn races(context: &Context, step: &Step) -> Result<Vec<String>> {
+    programs(context, step, &RACE, &race::rounds(ROUNDS), true)
 }
 
 fn allocations(context: &Context, step: &Step) -> Result<Vec<String>> {
-    let said = boot_faults(context, step, KIND, &[KUNIT_OFF.to_owned()])?;
+    let arguments = [KUNIT_OFF, FREES_AT_ONCE].map(str::to_owned);
+    let said = boot_faults(context, step, KIND, &arguments)?;
     let results = ktap::results(context, &said.output)?;
-    Ok(failures(results, said.problems))
+    failures(results, said)
 }
 
 fn life(context: &Context, step: &Step) -> Result<Vec<String>> {
@@ -136,22 +146,71 @@ fn programs(
     let arguments = [&[KUNIT_OFF.to_owned()], arguments].concat();
     let said = boot(context, step, KIND, list, &arguments, busy_host, None)?;
     let checks = ktap::programs(context, list, "", Column::Ours, &said.output)?;
-    let failures = checks
-        .iter()
-        .flat_map(|check| check.results.iter().map(move |result| (check, result)))
-        .filter(|(_, result)| result.status == Status::Failed)
-        .map(|(check, result)| format!("{} {}", check.name, result.name));
-    Ok(failures.chain(said.problems).collect())
+    // What fails now and then by itself says nothing of a fault.
+    let steady = checks.into_iter().zip(list.programs());
+    let steady = steady.filter(|(_, program)| program.tries == 1);
+    let results = steady.flat_map(|(check, program)| {
+        check.results.into_iter().map(move |result| Outcome {
+            name: format!("{} {}", program.path, result.name),
+            ..result
+        })
+    });
+    failures(results.collect(), said)
 }
 
-fn failures(results: Vec<Outcome>, problems: Vec<String>) -> Vec<String> {
+/// What failed in a guest. That it took too long may be the host's fault.
+fn failures(results: Vec<Outcome>, said: Transcript) -> Result<Vec<String>> {
+    if said.killed {
+        bail!(said.problems.join("; "));
+    }
     let failed = results
         .into_iter()
         .filter(|result| result.status == Status::Failed);
-    failed.map(|result| result.name).chain(problems).collect()
+    Ok(failed
+        .map(|result| result.name)
+        .chain(said.problems)
+        .collect())
 }
 
-/// A fault, what it does, and the check that has caught it, or none.
+/// A fault that can be planted.
+struct Fault {
+    name: String,
+    patch: PathBuf,
+    what: String,
+    /// The checks that must see it.
+    seen_by: Vec<Trap>,
+}
+
+impl Fault {
+    /// Reads what stands in front of a patch.
+    fn read(patch: PathBuf) -> Result<Self> {
+        let file = patch.display();
+        let text = fs::read_to_string(&patch).with_context(|| format!("cannot read {file}"))?;
+        let mut paragraphs = text.split("\n\n");
+        let what = paragraphs.next().unwrap_or_default().replace('\n', " ");
+        let names = paragraphs
+            .next()
+            .and_then(|text| text.strip_prefix(SEEN_BY));
+        let names = names.with_context(|| format!("{file} does not say \"{SEEN_BY}…\""))?;
+        let seen_by = names.split(", ").map(Trap::named).collect::<Result<_>>();
+        Ok(Self {
+            name: patch
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+            seen_by: seen_by.with_context(|| file.to_string())?,
+            what,
+            patch,
+        })
+    }
+
+    fn guests(&self) -> usize {
+        self.seen_by.iter().map(|trap| trap.guests()).sum()
+    }
+}
+
+/// A fault, what it does, and what each check saw that has seen it.
 struct Row {
     name: String,
     what: String,
@@ -166,7 +225,7 @@ impl fmt::Display for Table {
         let head = Row {
             name: "fault".to_owned(),
             what: "what it does".to_owned(),
-            by: "caught by".to_owned(),
+            by: "seen by".to_owned(),
         };
         let rows: Vec<_> = std::iter::once(&head).chain(&self.0).collect();
         let width = |cell: fn(&Row) -> &str| {
@@ -181,12 +240,16 @@ impl fmt::Display for Table {
     }
 }
 
-/// Plants each fault, and has the checks look for it until one of them sees it.
+/// Plants each fault, and has the checks look for it that must see it.
 pub fn planted(context: &Context, options: &Options) -> Result<bool> {
     let faults = faults(context, &options.names)?;
-    let builds = (2 + faults.len()) * kbuild::BUILD_STEPS;
-    let steps = 2 + builds + (1 + faults.len()) * (1 + GUESTS);
-    let mut session = Session::new(context, steps)?;
+    let needed = TRAPS.into_iter();
+    let needed = needed.filter(|trap| faults.iter().any(|fault| fault.seen_by.contains(trap)));
+    let needed: Vec<_> = needed.collect();
+    let builds = (2 + faults.len()) * kbuild::BUILD_STEPS + 1 + faults.len();
+    let guests: usize = needed.iter().map(|trap| trap.guests()).sum();
+    let guests = guests + faults.iter().map(Fault::guests).sum::<usize>();
+    let mut session = Session::new(context, 2 + builds + guests)?;
     session.build(Kind::Stock);
     session.selftests();
     session.check("a tree for the faults", Column::Host, |_| {
@@ -195,7 +258,7 @@ pub fn planted(context: &Context, options: &Options) -> Result<bool> {
     });
     let mut sound = false;
     session.record("no fault", Column::Ours, |steps| {
-        let outcomes = without(context, steps)?;
+        let outcomes = without(context, steps, &needed)?;
         let passed = |outcome: &Outcome| outcome.status == Status::Passed;
         sound = outcomes.iter().all(passed);
         Ok(outcomes)
@@ -203,27 +266,23 @@ pub fn planted(context: &Context, options: &Options) -> Result<bool> {
     let mut table = Table(vec![]);
     // What a check sees that always sees something proves nothing.
     for fault in faults.iter().filter(|_| sound) {
-        let name = fault.file_stem().unwrap_or_default().to_string_lossy();
-        let mut row = Row {
-            name: name.clone().into_owned(),
-            what: what(fault)?,
-            by: "nothing".to_owned(),
-        };
-        session.record(&name, Column::Ours, |steps| {
-            let by = plant(context, steps, &name, fault);
+        let mut seen = vec![];
+        session.record(&fault.name, Column::Ours, |steps| {
+            let outcomes = plant(context, steps, fault);
             // The next one is to find the tree as it was.
             let tree = context.planted_tree();
             git_in(&tree, &["checkout", "--quiet", "--force", "HEAD"])?;
-            Ok(match by? {
-                Some(by) => {
-                    println!("{name}: caught by {by}");
-                    row.by.clone_from(&by);
-                    vec![Outcome::new(&name, Status::Passed, by)]
-                }
-                None => failed("no check has seen it".to_owned()),
-            })
+            let outcomes = outcomes?;
+            let passed = outcomes.iter();
+            let passed = passed.filter(|outcome| outcome.status == Status::Passed);
+            seen.extend(passed.map(|outcome| format!("{}: {}", outcome.name, outcome.reason)));
+            Ok(outcomes)
         });
-        table.0.push(row);
+        table.0.push(Row {
+            name: fault.name.clone(),
+            what: fault.what.clone(),
+            by: seen.join("; "),
+        });
     }
     let good = session.finish("planted")?;
     println!("\n{table}");
@@ -231,32 +290,20 @@ pub fn planted(context: &Context, options: &Options) -> Result<bool> {
     Ok(good)
 }
 
-/// The patches of that name, or all.
-fn faults(context: &Context, names: &[String]) -> Result<Vec<PathBuf>> {
+/// The faults of that name, or all.
+fn faults(context: &Context, names: &[String]) -> Result<Vec<Fault>> {
     let dir = context.top.join("harness/planted");
-    if !names.is_empty() {
-        let paths = names.iter().map(|name| dir.join(format!("{name}.patch")));
-        return paths
-            .map(|path| {
-                ensure!(path.exists(), "there is no {}", path.display());
-                Ok(path)
-            })
-            .collect();
+    let mut paths: Vec<_> = names
+        .iter()
+        .map(|name| dir.join(format!("{name}.patch")))
+        .collect();
+    if paths.is_empty() {
+        for entry in fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))? {
+            paths.push(entry?.path());
+        }
+        paths.sort();
     }
-    let entries = fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
-    let mut paths = entries
-        .map(|entry| Ok(entry?.path()))
-        .collect::<Result<Vec<_>>>()?;
-    paths.sort();
-    Ok(paths)
-}
-
-/// What a fault does: the text in front of the patch.
-fn what(fault: &Path) -> Result<String> {
-    let text =
-        fs::read_to_string(fault).with_context(|| format!("cannot read {}", fault.display()))?;
-    let lines = text.lines().take_while(|line| !line.is_empty());
-    Ok(lines.collect::<Vec<_>>().join(" "))
+    paths.into_iter().map(Fault::read).collect()
 }
 
 /// Builds the kernel of the tree as it is now, and its guest.
@@ -267,14 +314,12 @@ fn build(context: &Context, steps: &mut Steps, name: &str) -> Result<()> {
     })
 }
 
-/// Has all checks look at the series without a fault: each that sees one is a failure. The long race
-/// is left to `race`, which has as many rounds of the same program and fails for what it sees.
-fn without(context: &Context, steps: &mut Steps) -> Result<Vec<Outcome>> {
+/// Has the checks look at the series without a fault: each that sees one is a failure.
+fn without(context: &Context, steps: &mut Steps, traps: &[Trap]) -> Result<Vec<Outcome>> {
     const NAME: &str = "no fault";
     build(context, steps, NAME)?;
-    TRAPS
+    traps
         .iter()
-        .filter(|trap| !matches!(trap, Trap::LongRace))
         .map(|trap| {
             let sprung = trap.sprung(context, steps, NAME)?;
             Ok(match seen(&sprung) {
@@ -285,17 +330,22 @@ fn without(context: &Context, steps: &mut Steps) -> Result<Vec<Outcome>> {
         .collect()
 }
 
-/// Builds a kernel with the fault, and gives the check that has caught it with what failed there.
-fn plant(context: &Context, steps: &mut Steps, name: &str, fault: &Path) -> Result<Option<String>> {
-    let patch = fault.to_string_lossy();
+/// Builds a kernel with the fault, and has its checks look: each that sees nothing is a failure.
+fn plant(context: &Context, steps: &mut Steps, fault: &Fault) -> Result<Vec<Outcome>> {
+    let patch = fault.patch.to_string_lossy();
     git_in(&context.planted_tree(), &["apply", &patch])?;
-    build(context, steps, name)?;
-    for trap in TRAPS {
-        if let Some(what) = seen(&trap.sprung(context, steps, name)?) {
-            return Ok(Some(format!("{}: {what}", trap.name())));
-        }
-    }
-    Ok(None)
+    build(context, steps, &fault.name)?;
+    fault
+        .seen_by
+        .iter()
+        .map(|trap| {
+            let sprung = trap.sprung(context, steps, &fault.name)?;
+            Ok(match seen(&sprung) {
+                Some(what) => Outcome::new(trap.name(), Status::Passed, what),
+                None => Outcome::new(trap.name(), Status::Failed, "it has seen nothing"),
+            })
+        })
+        .collect()
 }
 
 /// The first of what failed, and how many others.
@@ -312,11 +362,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_patch_says_what_it_does() {
+    fn a_patch_says_what_it_does_and_what_sees_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.patch");
-        fs::write(&path, "It is\nbroken.\n\n--- a/x\n").unwrap();
-        assert_eq!(what(&path).unwrap(), "It is broken.");
+        let read = |text: &str| {
+            fs::write(&path, text).unwrap();
+            Fault::read(path.clone())
+        };
+        let fault = read("It is\nbroken.\n\nSeen by: age, KUnit\n\n--- a/x\n").unwrap();
+        assert_eq!((&*fault.name, &*fault.what), ("x", "It is broken."));
+        assert_eq!(fault.seen_by, [Trap::Age, Trap::Kunit]);
+        for wrong in [
+            "It is broken.\n\n--- a/x\n",
+            "It is.\n\nSeen by: me\n\n--- a/x\n",
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]
@@ -324,14 +385,14 @@ mod tests {
         let row = |name: &str, by: Option<String>| Row {
             name: name.to_owned(),
             what: "It is broken.".to_owned(),
-            by: by.unwrap_or("nothing".to_owned()),
+            by: by.unwrap_or_default(),
         };
         let sprung = ["a".to_owned(), "b".to_owned()];
         let table = Table(vec![row("first", seen(&sprung)), row("x", seen(&[]))]);
         assert_eq!(
             table.to_string(),
-            "fault | what it does  | caught by\nfirst | It is broken. | a, 1 more\n\
-             x     | It is broken. | nothing\n"
+            "fault | what it does  | seen by\nfirst | It is broken. | a, 1 more\n\
+             x     | It is broken. | \n"
         );
     }
 }

@@ -83,6 +83,18 @@ fn break_down(line: &str, breakdown: &mut Breakdown) {
     }
 }
 
+/// The clock that has read as zero, and by which way, if the line says so: the programs do of the first.
+fn zero_clock(line: &str) -> Option<String> {
+    let (said, _) = line.split_once(" is 0 ns, ")?;
+    let said = said.rsplit(':').next()?;
+    let clock = said.rsplit("'s ").next()?.split_whitespace().next()?;
+    let way = match said.contains(" by vDSO") {
+        true => "vDSO",
+        false => "system call",
+    };
+    Some(format!("{clock} by {way}"))
+}
+
 /// What a program said of one race.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Count {
@@ -131,24 +143,27 @@ fn parse(output: &str) -> Vec<(String, Count)> {
 #[derive(Default)]
 struct Row(BTreeMap<&'static str, Count>);
 
-/// The races in the order in which they ran.
+/// The races in the order in which they ran, and which clocks have read as zero on which kernel.
 #[derive(Default)]
-struct Table(Vec<((String, u32), Row)>);
+struct Table {
+    races: Vec<((String, u32), Row)>,
+    zeroes: BTreeMap<(&'static str, String), u64>,
+}
 
 impl Table {
     fn add(&mut self, name: &str, cpus: u32, kind: Kind, count: Count) {
         let key = (name.to_owned(), cpus);
-        let index = self.0.iter().position(|(other, _)| *other == key);
+        let index = self.races.iter().position(|(other, _)| *other == key);
         let index = index.unwrap_or_else(|| {
-            self.0.push((key, Row::default()));
-            self.0.len() - 1
+            self.races.push((key, Row::default()));
+            self.races.len() - 1
         });
-        self.0[index].1 .0.insert(kind.name(), count);
+        self.races[index].1 .0.insert(kind.name(), count);
     }
 
     /// Whether a task on the stock kernel has read a clock as zero or without its offset.
     fn shows_the_race(&self) -> bool {
-        let stock = self.0.iter();
+        let stock = self.races.iter();
         let mut stock = stock.filter_map(|(_, row)| row.0.get(Kind::Stock.name()));
         stock.any(|count| count.breakdown[..2] != [0, 0])
     }
@@ -156,7 +171,7 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.0.iter().map(|((name, _), _)| name.len()).max();
+        let width = self.races.iter().map(|((name, _), _)| name.len()).max();
         let width = width.unwrap_or_default();
         write!(f, "{:width$} CPUs", "")?;
         for kind in KINDS {
@@ -167,7 +182,7 @@ impl fmt::Display for Table {
             write!(f, "  rounds overlaps failures")?;
         }
         writeln!(f)?;
-        for ((name, cpus), row) in &self.0 {
+        for ((name, cpus), row) in &self.races {
             write!(f, "{name:width$} {cpus:4}")?;
             for kind in KINDS {
                 match row.0.get(kind.name()) {
@@ -186,7 +201,7 @@ impl fmt::Display for Table {
             write!(f, " {name:>9}")?;
         }
         writeln!(f)?;
-        for ((name, cpus), row) in &self.0 {
+        for ((name, cpus), row) in &self.races {
             for kind in KINDS {
                 let Some(count) = row.0.get(kind.name()) else {
                     continue;
@@ -197,6 +212,12 @@ impl fmt::Display for Table {
                 }
                 writeln!(f)?;
             }
+        }
+        for ((kind, clock), count) in &self.zeroes {
+            writeln!(
+                f,
+                "zero on the {kind} kernel: {clock}, {count} of those told"
+            )?;
         }
         Ok(())
     }
@@ -234,6 +255,9 @@ pub fn race(context: &Context, options: &Options) -> Result<bool> {
             for (name, count) in &found.races {
                 table.add(name, cpus, kind, *count);
             }
+            for clock in found.zeroes {
+                *table.zeroes.entry((kind.name(), clock)).or_default() += 1;
+            }
             failures.extend(found.failures.iter().map(|why| format!("{title}: {why}")));
         }
     }
@@ -256,6 +280,7 @@ pub fn race(context: &Context, options: &Options) -> Result<bool> {
 #[derive(Default)]
 struct Found {
     races: Vec<(String, Count)>,
+    zeroes: Vec<String>,
     failures: Vec<String>,
 }
 
@@ -292,7 +317,11 @@ fn run(context: &Context, step: &Step, kind: Kind, machine: Machine, count: u32)
             }
         }
     }
-    Ok(Found { races, failures })
+    Ok(Found {
+        races,
+        zeroes: transcript.output.lines().filter_map(zero_clock).collect(),
+        failures,
+    })
 }
 
 #[cfg(test)]
@@ -322,6 +351,17 @@ mod tests {
             }
         );
         assert_eq!(races[1].1.breakdown, Breakdown::default());
+    }
+
+    #[test]
+    fn names_the_clocks_that_read_zero() {
+        let lines = [
+            "# j.c:1:x:joiner's MONOTONIC_COARSE by vDSO at the join is 0 ns, off by -9 ns",
+            "# o.c:1:x:round 3: RAW after joining by system call is 0 ns, since the round began 1 ns",
+            "# j.c:1:x:joiner's RAW by vDSO at the join is 10 ns, off by -9 ns",
+        ];
+        let clocks: Vec<_> = lines.into_iter().filter_map(zero_clock).collect();
+        assert_eq!(clocks, ["MONOTONIC_COARSE by vDSO", "RAW by system call"]);
     }
 
     #[test]

@@ -176,12 +176,8 @@ pub fn boot_faults(
         kind,
         initrd: &initrd,
         job: "faults",
-        // Each cache's objects are counted by themselves, and none that is free is kept as if in use.
-        arguments: [
-            &["slab_nomerge", "slab_debug=FZP"].map(str::to_owned)[..],
-            arguments,
-        ]
-        .concat(),
+        // Each cache's objects are counted by themselves.
+        arguments: [&["slab_nomerge".to_owned()], arguments].concat(),
         limit: FAULTS_LIMIT,
         busy_host: false,
         share: None,
