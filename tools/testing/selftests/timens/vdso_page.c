@@ -109,7 +109,8 @@ static void enter_new(struct __test_metadata *_metadata, const struct time_offse
 	close(fd);
 }
 
-TEST_F(vdso_page, offsets_and_nothing_else)
+/* A kernel that watches itself takes longer than the thirty seconds that there are. */
+TEST_F_TIMEOUT(vdso_page, offsets_and_nothing_else, 300)
 {
 	const struct time_offsets none = {};
 	struct pages pages;
