@@ -1059,8 +1059,11 @@ static void check_pages(void)
 	pid_t pid = must(fork(), "fork");
 
 	if (!pid) {
-		unsigned int before = charged_pages(CGROUPS "faults");
+		unsigned int before;
 
+		/* The pages of those that have ended are freed later. */
+		settle_down();
+		before = charged_pages(CGROUPS "faults");
 		prepare_offsets();
 		_exit(charged_pages(CGROUPS "faults") <= before);
 	}

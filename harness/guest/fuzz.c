@@ -280,8 +280,10 @@ static void say_text(const char *text, size_t length)
 	size_t i;
 
 	say(" \"");
-	/* Not within a number, which may be one that the director has a name for. */
-	for (i = 0; i < length && (i < 100 || (is_digit(text[i - 1]) && is_digit(text[i]))); i++) {
+	/* Not within a number of 64 bits, which may be one that the director has a name for. */
+	for (i = 0; i < length; i++) {
+		if (i >= 120 || (i >= 100 && !(is_digit(text[i - 1]) && is_digit(text[i]))))
+			break;
 		if (text[i] == '\n')
 			say("\\n");
 		else if (text[i] == '\t')

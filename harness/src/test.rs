@@ -320,12 +320,16 @@ impl<'a> Session<'a> {
 
     /// Has a stock kernel with KCSAN join namespaces in a race. KCSAN must report it, by a name of
     /// [`RACING`], else its silence about ours says nothing; what the race comes to is no matter here.
+    /// The titles of the reports are kept as kcsan-stock.txt.
     pub fn witness(&mut self, kind: Kind, arguments: &[String]) {
         let context = self.context;
         let name = format!("KCSAN sees the race{}", note(kind));
         self.check(&name, column(kind), |step| {
             let transcript = boot(context, step, kind, &RACE, arguments, true, None)?;
             let races = BTreeSet::from_iter(&transcript.races);
+            let titles: String = races.iter().map(|race| format!("{race}\n")).collect();
+            print!("{titles}");
+            keep(context, "kcsan-stock", &titles)?;
             let is_it = |race: &&String| RACING.iter().any(|name| race.contains(name));
             Ok(match races.iter().any(is_it) {
                 true => races
