@@ -12,6 +12,7 @@ use serde::Deserialize;
 use std::{
     borrow::Cow,
     io::Write,
+    mem,
     process::{Command, Stdio},
 };
 
@@ -127,17 +128,12 @@ pub fn programs(
     let mut checks = vec![];
     for (program, frames) in list.programs().zip(runs) {
         let seconds = frames.iter().map(|frame| frame.seconds).sum();
-        let mut tries: Vec<_> = frames
+        let tries: Vec<_> = frames
             .into_iter()
             .zip(&mut parsed)
             .map(|(frame, parsed)| judge(frame, parsed))
             .collect();
-        // The last time counts; what failed before it is told beside it.
-        let results = tries
-            .pop()
-            .unwrap_or_else(|| vec![Outcome::new("", Status::Failed, "did not run")]);
-        let mut failed_before = tries.concat();
-        failed_before.retain(|result| result.status == Status::Failed);
+        let (results, failed_before) = best(tries);
         checks.push(Check {
             name: format!("{}{}{note}", program.path, list.note),
             column,
@@ -147,6 +143,26 @@ pub fn programs(
         });
     }
     Ok(checks)
+}
+
+/// The results of the last time that a program was run, but that a test which has passed before has
+/// passed; and beside them what failed before.
+fn best(mut tries: Vec<Vec<Outcome>>) -> (Vec<Outcome>, Vec<Outcome>) {
+    let mut results = tries
+        .pop()
+        .unwrap_or_else(|| vec![Outcome::new("", Status::Failed, "did not run")]);
+    let (passed, mut failed): (Vec<_>, Vec<_>) = tries
+        .concat()
+        .into_iter()
+        .filter(|result| result.status != Status::Skipped)
+        .partition(|result| result.status == Status::Passed);
+    for result in &mut results {
+        let before = passed.iter().find(|before| before.name == result.name);
+        if let (Status::Failed, Some(before)) = (result.status, before) {
+            failed.push(mem::replace(result, before.clone()));
+        }
+    }
+    (results, failed)
 }
 
 /// The results of several checks as those of one.
@@ -237,6 +253,19 @@ mod tests {
             results: vec![Outcome::new("x", Status::Passed, "")],
             complaints: vec![],
         }
+    }
+
+    #[test]
+    fn a_test_has_passed_that_has_once() {
+        let outcome = |name: &str, status| Outcome::new(name, status, "why");
+        let first = vec![outcome("a", Status::Failed), outcome("b", Status::Passed)];
+        let second = vec![outcome("a", Status::Failed), outcome("b", Status::Failed)];
+        let (results, failed) = best(vec![first.clone(), second.clone()]);
+        let status: Vec<_> = results.iter().map(|result| result.status).collect();
+        assert_eq!(status, [Status::Failed, Status::Passed]);
+        let names: Vec<_> = failed.iter().map(|result| &*result.name).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!(best(vec![]).0[0].reason, "did not run");
     }
 
     #[test]

@@ -33,8 +33,8 @@ const fn program(path: &'static str, limit: u32) -> Program {
 
 /// A test of the kernel's that can fail on a busy machine: one looks before what it waits for has
 /// happened, as pthread_join() returns before an exiting thread has dropped its namespaces; another
-/// needs most of the thirty seconds that kselftest gives a test when the kernel watches itself. It is
-/// run again, and the summary says so.
+/// needs more than the thirty seconds that kselftest gives a test when the kernel watches itself, where
+/// it is skipped if it never gets them. It is run again, and the summary says so.
 const fn unsteady(path: &'static str, limit: u32) -> Program {
     Program {
         path,
