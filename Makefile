@@ -5,7 +5,7 @@
 #   KDIR= or LINUX_TARBALL=   a Linux 7.3.y of your own in place of Debian's package
 #   RUSTC= LLVM= BINDGEN=     tools of your own
 #   JOBS= ACCEL=              parallel jobs, QEMU accelerator
-#   KIND=                     sanitize: kasan or kcsan alone
+#   KIND=                     sanitize: kasan (or ubsan, kmemleak: the same kernel) or kcsan alone
 #   FAULTS=                   planted: these alone, by the names of the files in harness/planted
 #   FUZZ=                     options of fuzz: --seed, --seeds, --operations, --replay
 #   RACE= AGE=                options of race: --rounds; of age: --cycles, --hours, --starts

@@ -67,6 +67,10 @@ pub enum Kind {
     RustKasan,
     /// The kernel's own, with the same.
     StockKasan,
+    /// Ours, where allocations can be made to fail, and objects be counted.
+    RustFaults,
+    /// The kernel's own, with the same.
+    StockFaults,
     /// Ours, with KCSAN, which excludes KASAN, and which sees Rust by a patch of the harness's.
     RustKcsan,
     /// The kernel's own, with KCSAN.
@@ -95,6 +99,8 @@ impl Kind {
             Self::RustBenchCalls => "rust-bench-calls",
             Self::RustKasan => "rust-kasan",
             Self::StockKasan => "stock-kasan",
+            Self::RustFaults => "rust-faults",
+            Self::StockFaults => "stock-faults",
             Self::RustCoverage => "rust-coverage",
             Self::RustStockVdsoCoverage => "rust-stock-vdso-coverage",
             Self::RustKcsan => "rust-kcsan",
@@ -143,7 +149,8 @@ impl Kind {
             Self::StockKcsan => &["base", "stock", "stock-vdso", "sanitize", "kcsan"],
             Self::StockClients => &["base", "stock", "stock-vdso", "clients"],
             Self::RustClients => &["base", "rust", "offset-page", "clients"],
-            Self::RustPlanted => &["base", "rust", "offset-page", "faults"],
+            Self::RustFaults | Self::RustPlanted => &["base", "rust", "offset-page", "faults"],
+            Self::StockFaults => &["base", "stock", "stock-vdso", "faults"],
             Self::RustBisect => &["base", "rust", "offset-page"],
             Self::RustLint => &["base", "rust", "offset-page", "doctests"],
         }
@@ -153,12 +160,15 @@ impl Kind {
     /// more options.
     pub fn tested(self) -> Self {
         match self {
-            Self::StockBench | Self::StockKasan | Self::StockKcsan | Self::StockClients => {
-                Self::Stock
-            }
+            Self::StockBench
+            | Self::StockKasan
+            | Self::StockFaults
+            | Self::StockKcsan
+            | Self::StockClients => Self::Stock,
             Self::RustBench
             | Self::RustBenchCalls
             | Self::RustKasan
+            | Self::RustFaults
             | Self::RustCoverage
             | Self::RustKcsan
             | Self::RustClients
@@ -214,13 +224,16 @@ impl Kind {
             | Self::RustBench
             | Self::RustCoverage
             | Self::RustKasan
+            | Self::RustFaults
             | Self::RustClients
             | Self::RustLint => Some(Self::Rust),
             Self::RustStockVdsoCoverage => Some(Self::RustCoverage),
             Self::RustBenchCalls => Some(Self::RustBench),
-            Self::StockBench | Self::StockKasan | Self::StockKcsan | Self::StockClients => {
-                Some(Self::Stock)
-            }
+            Self::StockBench
+            | Self::StockKasan
+            | Self::StockFaults
+            | Self::StockKcsan
+            | Self::StockClients => Some(Self::Stock),
         }
     }
 }
@@ -239,6 +252,7 @@ impl Context {
             Kind::Stock
             | Kind::StockBench
             | Kind::StockKasan
+            | Kind::StockFaults
             | Kind::StockKcsan
             | Kind::StockClients => self.stock_tree.clone(),
             Kind::RustKcsan => self.kcsan_tree(),

@@ -25,10 +25,6 @@ use std::{fmt, fs, path::PathBuf};
 
 const KIND: Kind = Kind::RustPlanted;
 
-/// Has the allocator keep no free objects as if in use, which it else does by the sheaf: what is left
-/// can be counted. A kernel with KASAN has it from its configuration.
-const FREES_AT_ONCE: &str = "slab_debug=FZP";
-
 /// How many rounds the races have.
 const ROUNDS: u32 = 5000;
 
@@ -117,8 +113,7 @@ fn races(context: &Context, step: &Step) -> Result<Vec<String>> {
 }
 
 fn allocations(context: &Context, step: &Step) -> Result<Vec<String>> {
-    let arguments = [KUNIT_OFF, FREES_AT_ONCE].map(str::to_owned);
-    let said = boot_faults(context, step, KIND, &arguments)?;
+    let said = boot_faults(context, step, KIND)?;
     let results = ktap::results(context, &said.output)?;
     failures(results, said)
 }

@@ -24,7 +24,8 @@ const WATCH: &str = "kcsan.skip_watch=1000";
 /// The kernels that watch themselves, by the tool that rules out others.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Tool {
-    /// KASAN, UBSAN, kmemleak, and the checks of locks, RCU, lists and objects.
+    /// KASAN, UBSAN, kmemleak, and the checks of locks, RCU, lists and objects: one kernel has all.
+    #[value(aliases = ["ubsan", "kmemleak"])]
     Kasan,
     /// KCSAN, which is made to see Rust, on the stock kernel too.
     Kcsan,
@@ -104,6 +105,8 @@ const KCSAN: Jobs = &[
 ];
 
 const FAULTS: Jobs = &[
+    (Kind::RustFaults, &[Job::Faults]),
+    (Kind::StockFaults, &[Job::Faults]),
     (Kind::RustKasan, &[Job::Faults]),
     (Kind::StockKasan, &[Job::Faults]),
 ];
