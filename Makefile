@@ -5,7 +5,8 @@
 #   KDIR= or LINUX_TARBALL=   a Linux 7.3.y of your own in place of Debian's package
 #   RUSTC= LLVM= BINDGEN=     tools of your own
 #   JOBS= ACCEL=              parallel jobs, QEMU accelerator
-#   KIND=                     sanitize: kasan (or ubsan, kmemleak: the same kernel) or kcsan alone
+#   KIND= ONLY=               sanitize: kasan (or ubsan, kmemleak: the same kernel) or kcsan alone; these
+#                             jobs: kunit, selftests, race, wide-race, witness, faults, age, fuzz
 #   FAULTS=                   planted: these alone, by the names of the files in harness/planted
 #   FUZZ=                     options of fuzz: --seed, --seeds, --operations, --replay
 #   RACE= AGE=                options of race: --rounds; of age: --cycles, --hours, --starts
@@ -71,7 +72,7 @@ age: tree ## a hundred thousand namespaces and a day of a container host, on bot
 	@$(harness) age $(AGE)
 
 sanitize: tree ## run the tests on kernels with KASAN, UBSAN, kmemleak and lock checks, and with KCSAN
-	@$(harness) sanitize $(KIND)
+	@$(harness) sanitize $(KIND) $(ONLY:%=--only %)
 
 faults: tree ## let each allocation fail that an operation on time namespaces makes, on both kernels
 	@$(harness) faults

@@ -138,7 +138,7 @@ pub struct Transcript {
     pub problems: Vec<String>,
     /// Whether it was killed, as one that takes too long is.
     pub killed: bool,
-    /// Data races of time namespaces that KCSAN reported: the first line of each report.
+    /// Data races of time namespaces that KCSAN reported, each report in full.
     pub races: Vec<String>,
     /// How many it reported elsewhere in the kernel.
     pub races_elsewhere: usize,
@@ -148,7 +148,7 @@ impl Transcript {
     /// All that the run is not good for: races too.
     pub fn complaints(&self) -> Vec<String> {
         let races = self.races.iter();
-        let races = races.map(|race| format!("the kernel reported: {race}"));
+        let races = races.map(|race| format!("the kernel reported: {}", title(race)));
         self.problems.iter().cloned().chain(races).collect()
     }
 }
@@ -588,17 +588,25 @@ fn races(console: &str) -> (Vec<String>, usize) {
         let rest = lines
             .by_ref()
             .take_while(|line| !line.starts_with(RACE_END));
-        let report: Vec<_> = std::iter::once(line).chain(rest).collect();
+        let report: Vec<_> = std::iter::once(line)
+            .chain(rest)
+            .map(str::trim_end)
+            .collect();
         if OUR_RACES
             .iter()
             .any(|name| report.iter().any(|line| line.contains(name)))
         {
-            ours.push(line.trim_end().to_owned());
+            ours.push(report.join("\n"));
         } else {
             others += 1;
         }
     }
     (ours, others)
+}
+
+/// The first line of a report, which says what it is about.
+pub fn title(report: &str) -> &str {
+    report.lines().next().unwrap_or_default().trim_end()
 }
 
 /// A line of the kernel's log past the time stamp, and the caller that some configurations add.
@@ -679,7 +687,12 @@ mod tests {
                    [ 1.1] ==================================================================\n\
                    [ 2.0] BUG: KCSAN: data-race in c / timens_commit\n[ 2.0] read\n";
         let (ours, others) = races(log);
-        assert_eq!(ours, ["BUG: KCSAN: data-race in c / timens_commit"]);
+        assert_eq!(ours.len(), 1);
+        assert_eq!(
+            title(&ours[0]),
+            "BUG: KCSAN: data-race in c / timens_commit"
+        );
+        assert!(ours[0].ends_with("\nread"));
         assert_eq!(others, 1);
         assert!(problems("TIMENS-GUEST-END 0\n", log, 0).is_empty());
     }

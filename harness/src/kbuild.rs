@@ -65,8 +65,6 @@ pub enum Kind {
     /// Ours, with all tools that can be had in one kernel: KASAN, UBSAN, kmemleak, the checks of
     /// locks and RCU, and faults.
     RustKasan,
-    /// The kernel's own, with the same.
-    StockKasan,
     /// Ours, where allocations can be made to fail, and objects be counted.
     RustFaults,
     /// The kernel's own, with the same.
@@ -98,7 +96,6 @@ impl Kind {
             Self::RustBench => "rust-bench",
             Self::RustBenchCalls => "rust-bench-calls",
             Self::RustKasan => "rust-kasan",
-            Self::StockKasan => "stock-kasan",
             Self::RustFaults => "rust-faults",
             Self::StockFaults => "stock-faults",
             Self::RustCoverage => "rust-coverage",
@@ -135,16 +132,6 @@ impl Kind {
                 "kmemleak",
                 "faults",
             ],
-            Self::StockKasan => &[
-                "base",
-                "stock",
-                "stock-vdso",
-                "sanitize",
-                "kasan",
-                "ubsan",
-                "kmemleak",
-                "faults",
-            ],
             Self::RustKcsan => &["base", "rust", "offset-page", "sanitize", "kcsan"],
             Self::StockKcsan => &["base", "stock", "stock-vdso", "sanitize", "kcsan"],
             Self::StockClients => &["base", "stock", "stock-vdso", "clients"],
@@ -160,11 +147,9 @@ impl Kind {
     /// more options.
     pub fn tested(self) -> Self {
         match self {
-            Self::StockBench
-            | Self::StockKasan
-            | Self::StockFaults
-            | Self::StockKcsan
-            | Self::StockClients => Self::Stock,
+            Self::StockBench | Self::StockFaults | Self::StockKcsan | Self::StockClients => {
+                Self::Stock
+            }
             Self::RustBench
             | Self::RustBenchCalls
             | Self::RustKasan
@@ -229,11 +214,9 @@ impl Kind {
             | Self::RustLint => Some(Self::Rust),
             Self::RustStockVdsoCoverage => Some(Self::RustCoverage),
             Self::RustBenchCalls => Some(Self::RustBench),
-            Self::StockBench
-            | Self::StockKasan
-            | Self::StockFaults
-            | Self::StockKcsan
-            | Self::StockClients => Some(Self::Stock),
+            Self::StockBench | Self::StockFaults | Self::StockKcsan | Self::StockClients => {
+                Some(Self::Stock)
+            }
         }
     }
 }
@@ -251,7 +234,6 @@ impl Context {
         match kind {
             Kind::Stock
             | Kind::StockBench
-            | Kind::StockKasan
             | Kind::StockFaults
             | Kind::StockKcsan
             | Kind::StockClients => self.stock_tree.clone(),

@@ -8,15 +8,17 @@ use crate::{
     race::rounds,
     report::Column,
     series::{git_in, series_tree},
-    test::{passed, Session, KUNIT_OFF},
+    test::{note, passed, Session, KUNIT_OFF},
     Context,
 };
 use anyhow::{ensure, Context as _, Result};
 use clap::{Args, ValueEnum};
 use std::process::Command;
 
-/// How many rounds the race has on a kernel that is slow.
+/// How many rounds the race has on a kernel that is slow, and on one that needs half a second to start
+/// a task.
 const ROUNDS: u32 = 500;
+const KASAN_ROUNDS: u32 = 200;
 
 /// Has KCSAN watch four times as many accesses as by itself: what races is done but once a round.
 const WATCH: &str = "kcsan.skip_watch=1000";
@@ -35,6 +37,9 @@ pub enum Tool {
 pub struct Options {
     /// With this tool alone.
     tool: Option<Tool>,
+    /// These jobs alone.
+    #[arg(long, value_name = "JOB")]
+    only: Vec<Job>,
     /// With the kernels as they are.
     #[arg(long, hide = true)]
     no_build: bool,
@@ -48,17 +53,23 @@ pub struct FaultsOptions {
 }
 
 /// What is run on a kernel.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum Job {
+    /// The selftests.
     Selftests,
+    /// KUnit.
     Kunit,
+    /// The races with two CPUs.
     Race,
     /// The races with four CPUs.
     WideRace,
     /// The race, which stock has: KCSAN must see it.
     Witness,
+    /// Allocations that fail.
     Faults,
+    /// Namespaces that come and go.
     Age,
+    /// Random operations.
     Fuzz,
 }
 
@@ -107,36 +118,47 @@ const KCSAN: Jobs = &[
 const FAULTS: Jobs = &[
     (Kind::RustFaults, &[Job::Faults]),
     (Kind::StockFaults, &[Job::Faults]),
-    (Kind::RustKasan, &[Job::Faults]),
-    (Kind::StockKasan, &[Job::Faults]),
 ];
 
 /// Runs the tests on the kernels that watch themselves.
 pub fn sanitize(context: &Context, options: &Options) -> Result<bool> {
-    let all = match options.tool {
+    let mut all = match options.tool {
         None => [KASAN, KCSAN].concat(),
         Some(Tool::Kasan) => KASAN.to_vec(),
         Some(Tool::Kcsan) => KCSAN.to_vec(),
     };
-    run(context, "sanitize", &all, options.no_build)
+    let only = &options.only;
+    all.retain(|(_, jobs)| only.is_empty() || jobs.iter().any(|job| only.contains(job)));
+    ensure!(!all.is_empty(), "no kernel of these has the jobs of --only");
+    run(context, "sanitize", &all, only, options.no_build)
 }
 
 /// Lets allocations fail, on both kernels.
 pub fn faults(context: &Context, options: &FaultsOptions) -> Result<bool> {
-    run(context, "faults", FAULTS, options.no_build)
+    run(context, "faults", FAULTS, &[], options.no_build)
 }
 
-/// Builds the kernels, runs their jobs and sums up.
-fn run(context: &Context, name: &str, all: &[(Kind, &[Job])], no_build: bool) -> Result<bool> {
+/// Builds the kernels, runs their jobs, or those of `only` if there are any, and sums up.
+fn run(
+    context: &Context,
+    name: &str,
+    all: &[(Kind, &[Job])],
+    only: &[Job],
+    no_build: bool,
+) -> Result<bool> {
+    let wanted = |job: &&Job| only.is_empty() || only.contains(job);
     // What the others start as a copy of, and what fuzz compares with.
     let plain = [Kind::Rust, Kind::Stock];
-    let has_kcsan = all.iter().any(|(kind, _)| *kind == Kind::RustKcsan);
+    let kinds = all.iter().map(|&(kind, _)| kind);
+    let has_kcsan = kinds.clone().any(|kind| kind == Kind::RustKcsan);
+    let watched = kinds.filter(|&kind| kind.is_ours() && kind.watches_itself());
+    let watched: Vec<_> = watched.collect();
     let build = if no_build {
         0
     } else {
-        (plain.len() + all.len()) * kbuild::BUILD_STEPS + 1 + 2 * usize::from(has_kcsan)
+        (plain.len() + all.len()) * kbuild::BUILD_STEPS + 1 + usize::from(has_kcsan) + watched.len()
     };
-    let jobs = all.iter().flat_map(|(_, jobs)| jobs.iter());
+    let jobs = all.iter().flat_map(|(_, jobs)| jobs.iter().filter(wanted));
     let jobs: usize = jobs.map(|job| job.steps()).sum();
     let mut session = Session::new(context, build + all.len() + jobs)?;
     if !no_build {
@@ -148,9 +170,10 @@ fn run(context: &Context, name: &str, all: &[(Kind, &[Job])], no_build: bool) ->
         }
         plain.into_iter().for_each(|kind| session.build(kind));
         all.iter().for_each(|&(kind, _)| session.build(kind));
-        if has_kcsan {
-            session.check("KCSAN is told of Rust's accesses", Column::Ours, |_| {
-                kcsan_sees_rust(context)?;
+        for kind in watched {
+            let name = format!("Rust's accesses are watched{}", note(kind));
+            session.check(&name, Column::Ours, |_| {
+                is_watched(context, kind)?;
                 Ok(passed())
             });
         }
@@ -159,8 +182,12 @@ fn run(context: &Context, name: &str, all: &[(Kind, &[Job])], no_build: bool) ->
     for &(kind, jobs) in all {
         session.pack(kind);
         let arguments = [KUNIT_OFF, WATCH].map(str::to_owned);
-        let race = [&arguments[..], &rounds(ROUNDS)].concat();
-        for job in jobs {
+        let count = match kind {
+            Kind::RustKasan => KASAN_ROUNDS,
+            _ => ROUNDS,
+        };
+        let race = [&arguments[..], &rounds(count)].concat();
+        for job in jobs.iter().filter(wanted) {
             match job {
                 Job::Kunit => session.kunit(kind),
                 Job::Selftests => {
@@ -190,18 +217,23 @@ fn kcsan_tree(context: &Context) -> Result<()> {
     git_in(&tree, &["apply", &patch.to_string_lossy()]).map(drop)
 }
 
-/// Whether the objects of Rust tell KCSAN what they access: else its silence about them says nothing.
-fn kcsan_sees_rust(context: &Context) -> Result<()> {
+/// Whether the objects of Rust tell KASAN or KCSAN what they access: else its silence about them says
+/// nothing.
+fn is_watched(context: &Context, kind: Kind) -> Result<()> {
+    let calls = match kind {
+        Kind::RustKcsan => ["__tsan_read", "__tsan_write"],
+        _ => ["__asan_report_load", "__asan_report_store"],
+    };
     for object in ["kernel/time/namespace_rs.o", "rust/kernel.o"] {
-        let path = context.build_dir(Kind::RustKcsan).join(object);
+        let path = context.build_dir(kind).join(object);
         let mut nm = Command::new(context.toolchain.llvm_tool("llvm-nm")?);
         let output = nm.arg("-u").arg(&path).output().context("llvm-nm")?;
-        let calls = String::from_utf8_lossy(&output.stdout);
+        let symbols = String::from_utf8_lossy(&output.stdout);
         ensure!(
-            ["__tsan_read", "__tsan_write"]
-                .iter()
-                .all(|call| calls.contains(call)),
-            "{object} does not call KCSAN: see harness/patches/kcsan-for-rust.patch"
+            calls.iter().all(|call| symbols.contains(call)),
+            "{object} does not call {}..., which the {} kernel's Rust must",
+            calls[0],
+            kind.name()
         );
     }
     Ok(())

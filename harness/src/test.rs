@@ -5,7 +5,7 @@
 use crate::{
     age, bench_vdso,
     fuzz::{self, Comparison},
-    guest::{self, Guest, Machine, Transcript},
+    guest::{self, title, Guest, Machine, Transcript},
     initramfs,
     kbuild::{self, Kind},
     ktap,
@@ -128,10 +128,10 @@ pub fn column(kind: Kind) -> Column {
 }
 
 /// What tells the kernels in one column apart.
-fn note(kind: Kind) -> &'static str {
+pub fn note(kind: Kind) -> &'static str {
     match kind {
         Kind::StockOffsetPage | Kind::RustStockVdso => ", other vDSO",
-        Kind::RustKasan | Kind::StockKasan => ", KASAN",
+        Kind::RustKasan => ", KASAN",
         Kind::RustKcsan | Kind::StockKcsan => ", KCSAN",
         _ => "",
     }
@@ -350,17 +350,17 @@ impl<'a> Session<'a> {
 
     /// Has a stock kernel with KCSAN join namespaces in a race. KCSAN must report it, by a name of
     /// [`RACING`], else its silence about ours says nothing; what the race comes to is no matter here.
-    /// The titles of the reports are kept as kcsan-stock.txt.
+    /// The reports are kept as kcsan-stock.txt.
     pub fn witness(&mut self, kind: Kind, arguments: &[String]) {
         let context = self.context;
         let name = format!("KCSAN sees the race{}", note(kind));
         self.check(&name, column(kind), |step| {
             let transcript = boot(context, step, kind, &RACE, arguments, true, None)?;
-            let races = BTreeSet::from_iter(&transcript.races);
-            let titles: String = races.iter().map(|race| format!("{race}\n")).collect();
-            print!("{titles}");
-            keep(context, "kcsan-stock", &titles)?;
-            let is_it = |race: &&String| RACING.iter().any(|name| race.contains(name));
+            let reports = &transcript.races;
+            keep(context, "kcsan-stock", &(reports.join("\n\n") + "\n"))?;
+            let races = BTreeSet::from_iter(reports.iter().map(|report| title(report)));
+            races.iter().for_each(|race| println!("{race}"));
+            let is_it = |race: &&str| RACING.iter().any(|name| race.contains(name));
             Ok(match races.iter().any(is_it) {
                 true => races
                     .into_iter()

@@ -42,11 +42,17 @@ impl Case {
             i64::from_le_bytes(word)
         });
         let mut next = || words.next().unwrap_or_default();
+        let first = next();
+        // Mostly nanoseconds that there are, or that miss them by one: else little is looked at.
+        let nsec = |word: i64| match first & 0x700 {
+            0 => word,
+            _ => word.rem_euclid(NSEC_PER_SEC as i64 + 2) - 1,
+        };
         Self {
             // Mostly a clock that there is.
-            clock: (next() % 16) as i32,
-            monotonic: (next(), next()),
-            boottime: (next(), next()),
+            clock: (first % 16) as i32,
+            monotonic: (next(), nsec(next())),
+            boottime: (next(), nsec(next())),
             time: next(),
             now: next() & i64::MAX,
         }

@@ -42,6 +42,7 @@
 #define DEFAULT_ROUNDS	1000
 #define MAX_TASKS	4
 #define MAX_EVENTS	48
+#define EVENT_SECONDS	5	/* all of a task's take no longer: a copy may take one */
 #define STACK_SIZE	65536
 #define ARENA_FD	100	/* also in the program that is executed */
 
@@ -327,7 +328,8 @@ static void act(struct arena *arena, int self, int offsets_fd, int ns_fd)
 		_exit(0);
 	default:
 		/* Some more after it has become impossible */
-		while (task->nr_events < MAX_EVENTS && failures < 4) {
+		while (task->nr_events < MAX_EVENTS && failures < 4 &&
+		       wall_clock() - task->start_ns < EVENT_SECONDS * NSEC_PER_SEC) {
 			event = &task->events[task->nr_events];
 			if (task->act == WRITE)
 				do_write(arena, offsets_fd, event);
