@@ -31,11 +31,16 @@ mod test;
 mod toolchain;
 mod warnings;
 
-use anyhow::{bail, Context as _, Result};
+use anyhow::{anyhow, bail, Context as _, Result};
 use clap::{Parser, Subcommand};
 use guest::Accelerator;
 use kbuild::Kind;
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -159,6 +164,21 @@ impl Context {
         })
     }
 
+    /// Makes sure that nobody else works under `out` as long as what is returned lives: two runs would
+    /// pack the files of each other's guests while they are written.
+    fn lock(&self) -> Result<Flock<File>> {
+        let path = self.out.join("lock");
+        let file =
+            File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| match error {
+            Errno::EWOULDBLOCK => anyhow!(
+                "another run works in {}: wait until it is done, or use a checkout of its own",
+                self.out.display()
+            ),
+            error => anyhow!("cannot lock {}: {error}", path.display()),
+        })
+    }
+
     fn steps(&self, total: usize) -> Result<Steps> {
         Steps::new(total, &self.out.join("log"))
     }
@@ -167,6 +187,14 @@ impl Context {
 /// Runs the command and says whether what it checked was good.
 fn run(command: Subcommands) -> Result<bool> {
     let context = Context::new()?;
+    // What only looks, or waits for its user, is in nobody's way; `test` itself times the vDSO.
+    let _lock = match command {
+        Subcommands::Shell { .. }
+        | Subcommands::CoverLetter
+        | Subcommands::Ide
+        | Subcommands::BenchVdso(_) => None,
+        _ => Some(context.lock()?),
+    };
     match command {
         Subcommands::Build { kind } => {
             kbuild::build(&context, &mut context.steps(kbuild::BUILD_STEPS)?, kind)?;
