@@ -8,7 +8,7 @@ use crate::{
     race::rounds,
     report::Column,
     series::{git_in, series_tree},
-    test::{note, passed, Session, KUNIT_OFF},
+    test::{note, passed, Session, KUNIT_OFF, SHORT_FUZZ},
     Context,
 };
 use anyhow::{ensure, Context as _, Result};
@@ -19,6 +19,9 @@ use std::process::Command;
 /// a task.
 const ROUNDS: u32 = 500;
 const KASAN_ROUNDS: u32 = 200;
+
+/// The seed of the random operations on the latter, and how many sequences it has: a minute does two.
+const KASAN_FUZZ: (u64, u32) = (1, 20);
 
 /// Has KCSAN watch four times as many accesses as by itself: what races is done but once a round.
 const WATCH: &str = "kcsan.skip_watch=1000";
@@ -182,9 +185,9 @@ fn run(
     for &(kind, jobs) in all {
         session.pack(kind);
         let arguments = [KUNIT_OFF, WATCH].map(str::to_owned);
-        let count = match kind {
-            Kind::RustKasan => KASAN_ROUNDS,
-            _ => ROUNDS,
+        let (count, operations) = match kind {
+            Kind::RustKasan => (KASAN_ROUNDS, KASAN_FUZZ),
+            _ => (ROUNDS, SHORT_FUZZ),
         };
         let race = [&arguments[..], &rounds(count)].concat();
         for job in jobs.iter().filter(wanted) {
@@ -202,7 +205,7 @@ fn run(
                 Job::Witness => session.witness(kind, &race),
                 Job::Faults => session.faults(kind),
                 Job::Age => session.age(kind),
-                Job::Fuzz => session.fuzz([Kind::Stock, kind]),
+                Job::Fuzz => session.fuzz([Kind::Stock, kind], operations),
             }
         }
     }

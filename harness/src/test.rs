@@ -89,7 +89,7 @@ pub fn test(context: &Context) -> Result<bool> {
         session.pack(kind);
         session.programs(kind, &OTHER_VDSO, &[KUNIT_OFF.into()], false, None);
     }
-    session.fuzz(fuzz::KINDS);
+    session.fuzz(fuzz::KINDS, SHORT_FUZZ);
     session.kunit(Kind::Rust);
     session.programs(
         Kind::Rust,
@@ -413,9 +413,8 @@ impl<'a> Session<'a> {
     }
 
     /// Runs the same random operations on a stock kernel and on one of ours.
-    pub fn fuzz(&mut self, kinds: [Kind; 2]) {
+    pub fn fuzz(&mut self, kinds: [Kind; 2], (seed, sequences): (u64, u32)) {
         let context = self.context;
-        let (seed, sequences) = SHORT_FUZZ;
         let name = format!("fuzz, seed {seed}{}", note(kinds[1]));
         self.record(&name, Column::Ours, |steps| {
             let mut comparison = Comparison::new(kinds, seed);
