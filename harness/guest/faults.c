@@ -8,9 +8,10 @@
  * and the task can still do all that one does with a time namespace. When it is all over the counts
  * of namespaces, of slab objects and of charged pages must be what they were.
  *
- * All is done once, and then TIMENS_FAULTS_ROUNDS times between the two counts of objects and pages.
- * Where that is 0 they are not counted: a kernel that watches itself, and needs half a second for each
- * fault, has objects of its own, and tells of lost ones itself. No network namespace is made there.
+ * All is done once, and then TIMENS_FAULTS_ROUNDS times between the two counts of objects and pages,
+ * or some times as often if something seems to be left. Where that is 0 they are not counted: a kernel
+ * that watches itself, and needs a second for each fault, has objects of its own, and tells of lost ones
+ * itself. No network namespace is made there.
  *
  * Speaks KTAP. For what it needs see harness/configs/faults.config.
  */

@@ -98,6 +98,13 @@ pub struct Options {
     check: bool,
 }
 
+impl Options {
+    /// Whether nothing is built or timed.
+    pub fn only_checks(&self) -> bool {
+        self.check
+    }
+}
+
 /// What is read.
 #[derive(Clone, Copy, Debug)]
 pub enum Read {

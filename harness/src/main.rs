@@ -187,12 +187,13 @@ impl Context {
 /// Runs the command and says whether what it checked was good.
 fn run(command: Subcommands) -> Result<bool> {
     let context = Context::new()?;
-    // What only looks, or waits for its user, is in nobody's way; `test` itself times the vDSO.
-    let _lock = match command {
-        Subcommands::Shell { .. }
-        | Subcommands::CoverLetter
-        | Subcommands::Ide
-        | Subcommands::BenchVdso(_) => None,
+    let _lock = match &command {
+        // Only looks.
+        Subcommands::CoverLetter => None,
+        // Is open as long as its user likes: locks by itself.
+        Subcommands::Shell { .. } => None,
+        // A part of `test`.
+        Subcommands::BenchVdso(options) if options.only_checks() => None,
         _ => Some(context.lock()?),
     };
     match command {

@@ -20,7 +20,7 @@ use std::process::Command;
 const ROUNDS: u32 = 500;
 const KASAN_ROUNDS: u32 = 200;
 
-/// The seed of the random operations on the latter, and how many sequences it has: a minute does two.
+/// The seed of the random operations on the latter, and how many sequences it has: a minute does three.
 const KASAN_FUZZ: (u64, u32) = (1, 20);
 
 /// Has KCSAN watch four times as many accesses as by itself: what races is done but once a round.

@@ -99,7 +99,9 @@ fn shown(line: &str) -> Option<String> {
 /// Opens a shell in a guest.
 pub fn shell(context: &Context, kind: Kind) -> Result<bool> {
     let mut steps = context.steps(STEPS)?;
+    let lock = context.lock()?;
     let initrd = prepare(context, &mut steps, kind)?;
+    drop(lock);
     steps.run("boot the guest", |step| {
         let guest = Guest {
             name: "shell".to_owned(),

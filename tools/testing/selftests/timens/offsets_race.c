@@ -42,7 +42,7 @@
 #define DEFAULT_ROUNDS	1000
 #define MAX_TASKS	4
 #define MAX_EVENTS	48
-#define EVENT_SECONDS	5	/* all of a task's take no longer: a copy may take one */
+#define EVENT_SECONDS	5	/* none is begun later: a copy may take one */
 #define STACK_SIZE	65536
 #define ARENA_FD	100	/* also in the program that is executed */
 
