@@ -1021,12 +1021,14 @@ static void count_slab_objects(void)
 		if (!is_counted(entry->d_name))
 			continue;
 		strcpy(cache->name, entry->d_name);
-		cache->objects = slab_objects(cache->name);
 		cache++;
 	}
+	/* Before they are counted: an open directory is an object too. */
 	closedir(slabs);
 	if (cache == caches)
 		error(2, 0, SLABS " has no cache that is counted");
+	for (cache = caches; cache < caches + MAX_CACHES && *cache->name; cache++)
+		cache->objects = slab_objects(cache->name);
 }
 
 /* The cache that has grown most since then, and by how many objects. */

@@ -15,8 +15,8 @@ use anyhow::{ensure, Context as _, Result};
 use clap::{Args, ValueEnum};
 use std::process::Command;
 
-/// How many rounds the race has on a kernel that is slow, and on one that needs half a second to start
-/// a task.
+/// How many rounds the race has on a kernel that is slow, and on one that takes several times as long
+/// for each.
 const ROUNDS: u32 = 500;
 const KASAN_ROUNDS: u32 = 200;
 

@@ -166,7 +166,7 @@ pub fn boot(
 /// Lets every allocation of every operation fail in a guest.
 pub fn boot_faults(context: &Context, step: &Step, kind: Kind) -> Result<Transcript> {
     let (rounds, debug) = match kind.watches_itself() {
-        // What the allocator looks after KASAN sees, and it takes almost as long as all else.
+        // What the allocator's own checks find KASAN finds as well; they only cost time.
         true => (0, "-"),
         // Free objects are not counted as if in use, which CPUs else keep by the sheaf.
         false => (5, "FZP"),
