@@ -20,7 +20,9 @@
  * - when the task has exited, its file can be neither read nor written.
  *
  * Then the threads of one task read all clocks, those without an offset too,
- * while the pages with the data are dropped again and again.
+ * while the pages with the data are dropped again and again. Finally, namespaces
+ * end while tasks find them in the list, in handles and by the task that made
+ * them, and join those that are still there.
  *
  * TIMENS_OFFSETS_RACE_ROUNDS in the environment sets the number of rounds.
  */
@@ -32,6 +34,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include "../namespaces/wrappers.h"
 #include "timens_race.h"
 #include "timens_switch.h"
 
@@ -39,7 +42,12 @@
 # define PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE _IO(0xFF, 8)
 #endif
 
+#ifndef FILEID_NSFS
+# define FILEID_NSFS 0xf1
+#endif
+
 #define DEFAULT_ROUNDS	1000
+#define ENDS_PER_ROUND	20	/* a namespace that ends takes less time than a round */
 #define MAX_TASKS	4
 #define MAX_EVENTS	48
 #define EVENT_SECONDS	5	/* none is begun later: a copy may take one */
@@ -188,19 +196,12 @@ static bool clocks_fit(const struct task *task, unsigned int write)
 }
 
 /* Which write a text shows */
-static void read_text(int fd, struct event *event)
+static void find_shown(const char *text, struct event *event)
 {
-	char text[256], expected[256];
 	struct time_offsets offsets;
+	char expected[256];
 	long long sec;
-	ssize_t len;
 
-	len = pread(fd, text, sizeof(text) - 1, 0);
-	if (len <= 0) {
-		event->error = len ? errno : GONE;
-		return;
-	}
-	text[len] = '\0';
 	event->error = TORN;
 	if (sscanf(text, "monotonic %lld", &sec) != 1 || sec < FIRST_MONOTONIC)
 		return;
@@ -211,6 +212,20 @@ static void read_text(int fd, struct event *event)
 		 "boottime", offsets.boottime.sec, offsets.boottime.nsec);
 	if (!strcmp(text, expected))
 		event->error = 0;
+}
+
+static void read_text(int fd, struct event *event)
+{
+	char text[256];
+	ssize_t len;
+
+	len = pread(fd, text, sizeof(text) - 1, 0);
+	if (len <= 0) {
+		event->error = len ? errno : GONE;
+		return;
+	}
+	text[len] = '\0';
+	find_shown(text, event);
 }
 
 static void do_write(struct arena *arena, int fd, struct event *event)
@@ -829,15 +844,22 @@ TEST_F_TIMEOUT(offsets_race, offsets_are_one, INT_MAX / 1000)
 
 /* Reads of all threads: the rounds that are left, and values that do not lie between others */
 struct readers {
-	void *gettime64, *gettimeofday;
+	void *gettime64, *gettimeofday, *time;
 	struct mapping vvar;
+	bool aux;
 	unsigned int rounds, dropped, failures;
 };
 
 /* No namespace shifts these. */
 static const clockid_t other_clocks[] = { CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_TAI };
 
-#define NR_READ		(NR_SHIFTED + ARRAY_SIZE(other_clocks))
+/* What is read: the clocks above, and */
+enum {
+	READ_AUX = NR_SHIFTED + ARRAY_SIZE(other_clocks),
+	READ_TIMEOFDAY,
+	READ_TIME,
+	NR_READ,
+};
 
 /* A value by the vDSO, and what the clock showed before and after it */
 static bool between(struct readers *readers, clockid_t id)
@@ -860,6 +882,31 @@ static bool timeofday_between(struct readers *readers)
 	return value >= before / 1000 * 1000 && value <= read_syscall(CLOCK_REALTIME);
 }
 
+static bool time_between(struct readers *readers)
+{
+	__kernel_old_time_t (*time)(__kernel_old_time_t *t) = readers->time;
+	__s64 before = read_syscall(CLOCK_REALTIME_COARSE);
+	__s64 value = VDSO_CALL(time, 1, NULL) * NSEC_PER_SEC;
+
+	return value >= before / NSEC_PER_SEC * NSEC_PER_SEC &&
+	       value <= read_syscall(CLOCK_REALTIME_COARSE);
+}
+
+static bool read_between(struct readers *readers, unsigned int n)
+{
+	switch (n) {
+	case READ_AUX:
+		return !readers->aux || between(readers, CLOCK_AUX_LAST);
+	case READ_TIMEOFDAY:
+		return timeofday_between(readers);
+	case READ_TIME:
+		return !readers->time || time_between(readers);
+	default:
+		return between(readers, n < NR_SHIFTED ? shifted_clocks[n].id :
+							 other_clocks[n - NR_SHIFTED]);
+	}
+}
+
 static void *reader(void *data)
 {
 	struct readers *readers = data;
@@ -872,17 +919,8 @@ static void *reader(void *data)
 					  round % 4 == 3 ? readers->vvar.size : getpagesize(),
 					  MADV_DONTNEED))
 			__atomic_add_fetch(&readers->dropped, 1, __ATOMIC_RELAXED);
-		for (i = 0; i <= NR_READ; i++) {
-			unsigned int n = (round + i) % (NR_READ + 1);
-			bool good;
-
-			if (n < NR_SHIFTED)
-				good = between(readers, shifted_clocks[n].id);
-			else if (n < NR_READ)
-				good = between(readers, other_clocks[n - NR_SHIFTED]);
-			else
-				good = timeofday_between(readers);
-			if (!good)
+		for (i = 0; i < NR_READ; i++) {
+			if (!read_between(readers, (round + i) % NR_READ))
 				__atomic_add_fetch(&readers->failures, 1, __ATOMIC_RELAXED);
 		}
 	}
@@ -892,6 +930,7 @@ static void *reader(void *data)
 FIXTURE(reading) {
 	struct readers readers;
 	int nr_threads;
+	bool disable_aux;
 };
 
 FIXTURE_SETUP(reading)
@@ -908,16 +947,23 @@ FIXTURE_SETUP(reading)
 		self->nr_threads = MAX_TASKS;
 	self->readers.gettime64 = vdso_function(CLOCK_GETTIME64);
 	self->readers.gettimeofday = vdso_function(GETTIMEOFDAY);
+	self->readers.time = vdso_function(TIME);
 	if (!self->readers.gettime64 || !self->readers.gettimeofday ||
 	    !find_mapping("[vvar]", &self->readers.vvar))
 		SKIP(return, "the vDSO lacks a function, or has no mapping [vvar]");
 	fd = create_timens(&offsets);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, setns(fd, CLONE_NEWTIME));
+	self->disable_aux = enable_aux_clock(true) == 0;
+	self->readers.aux = read_syscall(CLOCK_AUX_LAST) != BAD_READ;
+	TH_LOG("%s auxiliary clock, %s time()", self->readers.aux ? "an" : "no",
+	       self->readers.time ? "with" : "without");
 }
 
 FIXTURE_TEARDOWN(reading)
 {
+	if (self->disable_aux)
+		EXPECT_EQ(1, enable_aux_clock(false));
 }
 
 TEST_F_TIMEOUT(reading, by_threads, INT_MAX / 1000)
@@ -933,6 +979,233 @@ TEST_F_TIMEOUT(reading, by_threads, INT_MAX / 1000)
 	       self->readers.dropped, self->readers.failures);
 	EXPECT_LT(0, self->readers.dropped);
 	EXPECT_EQ(0, self->readers.failures);
+}
+
+/* What tasks share that look for the namespaces of another one */
+struct lookups {
+	pid_t maker;
+	int host_fd, maker_fd;	/* the latter is a pidfd */
+	bool done;
+	unsigned int found, gone, joined, failures;
+	const char *failed;	/* a system call, and its errno */
+	int error;
+	struct task tasks[MAX_TASKS];
+};
+
+static void lookup_failed(struct lookups *lookups, const char *what)
+{
+	lookups->error = errno;
+	lookups->failed = what;
+}
+
+/* The youngest namespace of the list, by a handle: it may be gone by then. */
+static int open_listed(struct lookups *lookups)
+{
+	const struct ns_id_req req = { .size = sizeof(req), .ns_type = CLONE_NEWTIME };
+	char buf[sizeof(struct file_handle) + sizeof(struct nsfs_file_handle)] = {};
+	struct file_handle *handle = (void *)buf;
+	__u64 ids[16];
+	int nr, fd;
+
+	nr = sys_listns(&req, ids, ARRAY_SIZE(ids), 0);
+	if (nr <= 0 || nr == ARRAY_SIZE(ids)) {
+		lookup_failed(lookups, "listns()");
+		return -1;
+	}
+	handle->handle_bytes = sizeof(struct nsfs_file_handle);
+	handle->handle_type = FILEID_NSFS;
+	/* Without type and inode number, which the list doesn't tell */
+	memcpy(handle->f_handle, &ids[nr - 1], sizeof(*ids));
+	fd = open_by_handle_at(lookups->host_fd, handle, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ESTALE)
+		__atomic_add_fetch(&lookups->gone, 1, __ATOMIC_RELAXED);
+	else if (fd < 0)
+		lookup_failed(lookups, "open_by_handle_at()");
+	return fd;
+}
+
+/* The text is that of one write, or it is that of a namespace without offsets. */
+static bool text_fits(int fd, struct event *event)
+{
+	char text[256], none[256];
+	ssize_t len;
+
+	*event = (struct event) {};
+	len = pread(fd, text, sizeof(text) - 1, 0);
+	if (len <= 0)
+		return false;
+	text[len] = '\0';
+	find_shown(text, event);
+	snprintf(none, sizeof(none), "%-10s %10d %9d\n%-10s %10d %9d\n", "monotonic", 0, 0,
+		 "boottime", 0, 0);
+	return !event->error || !strcmp(text, none);
+}
+
+/* What it was to find is a time namespace, whose offsets and clocks are those of one write. */
+static bool join_found(struct lookups *lookups, struct task *task, int fd)
+{
+	struct event event;
+	bool good;
+
+	if (ioctl(fd, NS_GET_NSTYPE) != CLONE_NEWTIME)
+		return false;
+	read_host(task);
+	if (setns(fd, CLONE_NEWTIME)) {
+		lookup_failed(lookups, "setns()");
+		return false;
+	}
+	read_clocks(task);
+	fd = open("/proc/self/timens_offsets", O_RDONLY | O_CLOEXEC);
+	good = fd >= 0 && text_fits(fd, &event) &&
+	       (event.error || clocks_fit(task, event.write));
+	close(fd);
+	if (setns(lookups->host_fd, CLONE_NEWTIME))
+		lookup_failed(lookups, "setns() back");
+	__atomic_add_fetch(&lookups->joined, 1, __ATOMIC_RELAXED);
+	return good;
+}
+
+static void __noreturn look_up(struct lookups *lookups, int nth)
+{
+	struct event event;
+	unsigned int seed = nth;
+	bool good;
+	int fd;
+
+	if (pin_to_cpu(nth))
+		lookup_failed(lookups, "sched_setaffinity()");
+	while (!__atomic_load_n(&lookups->done, __ATOMIC_RELAXED)) {
+		unsigned int way = next(&seed) % 8;
+
+		switch (way) {
+		case 0:
+			fd = open_of_task(lookups->maker, "timens_offsets", O_RDONLY | O_CLOEXEC);
+			break;
+		case 1:
+			fd = open_of_task(lookups->maker, "ns/time_for_children",
+					  O_RDONLY | O_CLOEXEC);
+			break;
+		case 2:
+			fd = ioctl(lookups->maker_fd, PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE, 0);
+			break;
+		default:
+			fd = open_listed(lookups);
+			if (fd < 0)
+				continue;
+		}
+		if (fd < 0) {
+			lookup_failed(lookups, "open() of the maker's files");
+			break;
+		}
+		__atomic_add_fetch(&lookups->found, 1, __ATOMIC_RELAXED);
+		/* The sooner it is given up the sooner the namespace ends, perhaps by that. */
+		if (!way)
+			good = text_fits(fd, &event);
+		else if (next(&seed) % 2)
+			good = ioctl(fd, NS_GET_NSTYPE) == CLONE_NEWTIME;
+		else
+			good = join_found(lookups, &lookups->tasks[nth], fd);
+		if (!good)
+			__atomic_add_fetch(&lookups->failures, 1, __ATOMIC_RELAXED);
+		close(fd);
+	}
+	_exit(0);
+}
+
+FIXTURE(ending) {
+	struct lookups *lookups;
+	unsigned int rounds;
+	int nr_tasks;
+	pid_t tasks[MAX_TASKS];
+};
+
+FIXTURE_SETUP(ending)
+{
+	struct lookups *lookups;
+	pid_t maker = getpid();
+	int i;
+
+	self->rounds = DEFAULT_ROUNDS;
+	self->nr_tasks = cpus_for_race(_metadata, "TIMENS_OFFSETS_RACE_ROUNDS", &self->rounds);
+	if (!self->nr_tasks)
+		return;
+	self->rounds *= ENDS_PER_ROUND;
+	if (self->nr_tasks > MAX_TASKS)
+		self->nr_tasks = MAX_TASKS;
+	lookups = mmap(NULL, sizeof(*lookups), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		       -1, 0);
+	ASSERT_NE(MAP_FAILED, lookups);
+	self->lookups = lookups;
+	lookups->maker = maker;
+	lookups->host_fd = open("/proc/self/ns/time", O_RDONLY | O_CLOEXEC);
+	lookups->maker_fd = syscall(SYS_pidfd_open, maker, 0);
+	ASSERT_LE(0, lookups->host_fd);
+	ASSERT_LE(0, lookups->maker_fd);
+	for (i = 1; i < self->nr_tasks; i++) {
+		self->tasks[i] = fork();
+		ASSERT_LE(0, self->tasks[i]);
+		if (!self->tasks[i]) {
+			if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != maker)
+				_exit(1);
+			look_up(lookups, i);
+		}
+	}
+	ASSERT_EQ(0, pin_to_cpu(CREATOR));
+}
+
+FIXTURE_TEARDOWN(ending)
+{
+}
+
+/* The number of rounds is open, so alarm() limits each round instead. */
+TEST_F_TIMEOUT(ending, by_lookup, INT_MAX / 1000)
+{
+	struct lookups *lookups = self->lookups;
+	unsigned int round;
+	int fd, i, status;
+	pid_t pid;
+
+	for (round = 0; round < self->rounds && !lookups->failed; round++) {
+		const struct time_offsets offsets = offsets_of_write(round);
+
+		alarm(ROUND_SECONDS);
+		ASSERT_EQ(0, unshare(CLONE_NEWTIME));
+		fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+		ASSERT_LE(0, fd);
+		/* Who has found it may have joined already. */
+		if (write_offsets(fd, &offsets))
+			ASSERT_EQ(EACCES, errno);
+		close(fd);
+		switch (round % 4) {
+		case 0:
+			break;
+		case 1:
+			pid = fork();
+			if (!pid)
+				_exit(0);
+			ASSERT_EQ(pid, waitpid(pid, &status, 0));
+			break;
+		default:
+			fd = open("/proc/self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
+			ASSERT_LE(0, fd);
+			ASSERT_EQ(0, setns(fd, CLONE_NEWTIME));
+			close(fd);
+		}
+		ASSERT_EQ(0, setns(lookups->host_fd, CLONE_NEWTIME));
+	}
+	__atomic_store_n(&lookups->done, true, __ATOMIC_RELAXED);
+	for (i = 1; i < self->nr_tasks; i++)
+		ASSERT_EQ(self->tasks[i], waitpid(self->tasks[i], NULL, 0));
+	alarm(0);
+
+	EXPECT_EQ(NULL, lookups->failed)
+		TH_LOG("%s: %s", lookups->failed, strerror(lookups->error));
+	TH_LOG("%u found, %u gone, %u joined: %u torn", lookups->found, lookups->gone,
+	       lookups->joined, lookups->failures);
+	TH_LOG("RACE rounds %u overlaps %u failures %u", self->rounds, lookups->gone,
+	       lookups->failures);
+	EXPECT_LT(0, lookups->found);
+	EXPECT_EQ(0, lookups->failures);
 }
 
 int main(int argc, char **argv)
