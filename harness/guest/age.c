@@ -204,7 +204,10 @@ static void start(struct container *container, unsigned int nth)
 	close(ready[0]);
 }
 
-/* A container's program: works with a child, says that it is there, lives as long as its input. */
+/*
+ * A container's program: works with a child, says that it is there, lives as long as its input, and
+ * looks at the clocks whenever there is some.
+ */
 static int contained(unsigned int nth)
 {
 	char byte;
@@ -214,11 +217,11 @@ static int contained(unsigned int nth)
 	if (write(STDOUT_FILENO, "", 1) != 1)
 		error(1, errno, "write");
 	while (read(STDIN_FILENO, &byte, 1) > 0)
-		;
+		read_clocks(nth);
 	return 0;
 }
 
-/* One more process in the container, for a moment */
+/* One more process in the container, for a moment; it is outside of its cgroup if that is frozen. */
 static void exec_into(struct container *container)
 {
 	char number[16], *arguments[] = { "/jobs/age", "entered", number, NULL };
@@ -232,7 +235,8 @@ static void exec_into(struct container *container)
 	if (pid < 0)
 		error(1, errno, "fork");
 	if (!pid) {
-		write_file(cgroup_file(container, "cgroup.procs"), "0");
+		if (!container->frozen)
+			write_file(cgroup_file(container, "cgroup.procs"), "0");
 		if (setns(pidfd, namespaces_of(container)))
 			error(1, errno, "setns into a container");
 		read_clocks(container->nth);
@@ -244,10 +248,40 @@ static void exec_into(struct container *container)
 	wait_for(pid);
 }
 
+static bool is_frozen(const struct container *container)
+{
+	const char *path = cgroup_file(container, "cgroup.events");
+	FILE *file = fopen(path, "r");
+	char line[64];
+	bool frozen = false;
+
+	if (!file)
+		error(1, errno, "%s", path);
+	while (fgets(line, sizeof(line), file))
+		frozen |= !strcmp(line, "frozen 1\n");
+	fclose(file);
+	return frozen;
+}
+
 static void freeze(struct container *container, bool frozen)
 {
+	int tries;
+
 	write_file(cgroup_file(container, "cgroup.freeze"), "%d", frozen);
+	for (tries = 0; is_frozen(container) != frozen; tries++) {
+		if (tries == 10000)
+			error(1, 0, "container %u is not %s", container->nth,
+			      frozen ? "frozen" : "thawed");
+		usleep(1000);
+	}
 	container->frozen = frozen;
+}
+
+static void thaw(struct container *container)
+{
+	freeze(container, false);
+	if (write(container->life, "", 1) != 1)
+		error(1, errno, "write to a container");
 }
 
 static void stop(struct container *container)
@@ -278,8 +312,8 @@ static struct { unsigned int starts, execs, freezes, stops; } events;
 /*
  * An hour's events, back to back. A container lives for as long as it is not drawn to be stopped,
  * and the place of one that is gone stays empty for a while. Every event meets a container at
- * random: five times of eight a process is executed in it, once it is frozen or thawed, and twice
- * it is stopped.
+ * random: five times of eight a process is executed in it, also if it is frozen, once it is frozen
+ * or thawed, and twice it is stopped.
  */
 static void hour(unsigned int starts)
 {
@@ -294,7 +328,10 @@ static void hour(unsigned int starts)
 		}
 		switch (draw(8)) {
 		case 0:
-			freeze(container, !container->frozen);
+			if (container->frozen)
+				thaw(container);
+			else
+				freeze(container, true);
 			events.freezes++;
 			break;
 		case 1:
@@ -303,9 +340,6 @@ static void hour(unsigned int starts)
 			events.stops++;
 			break;
 		default:
-			/* Nothing can be executed in a frozen one. */
-			if (container->frozen)
-				freeze(container, false);
 			exec_into(container);
 			events.execs++;
 		}
@@ -313,7 +347,7 @@ static void hour(unsigned int starts)
 	/* The same population for each sample */
 	for (i = 0; i < NR_CONTAINERS; i++) {
 		if (containers[i].frozen)
-			freeze(&containers[i], false);
+			thaw(&containers[i]);
 		if (!containers[i].pid)
 			start(&containers[i], ++events.starts);
 	}
