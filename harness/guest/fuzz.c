@@ -1987,7 +1987,8 @@ static void run_sequence(uint64_t seed, unsigned int sequence, const unsigned in
 		if (verbose)
 			printf("| %s\n", line);
 		else
-			printf("| %04x\n", (unsigned int)(state >> 48));
+			/* Where the last character has changed it already */
+			printf("| %04x\n", (unsigned int)(state >> 32) & 0xffff);
 	}
 }
 

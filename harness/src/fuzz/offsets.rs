@@ -2,8 +2,8 @@
 
 //! `fuzz-offsets`: libFuzzer on the kernel's arithmetic, with the compiler that is there.
 
-use crate::Context;
-use anyhow::{Context as _, Result};
+use crate::{report::keep, Context};
+use anyhow::{ensure, Context as _, Result};
 use std::{fs, process::Command};
 
 /// What `cargo fuzz` passes, without the sanitizers, which take a nightly compiler.
@@ -14,6 +14,9 @@ const INSTRUMENTATION: &str = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-m
     -Cllvm-args=-sanitizer-coverage-trace-compares";
 /// Named, so that what runs while building is not instrumented.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// What stands in libFuzzer's last line of counts.
+const DONE: &str = "DONE   cov:";
 
 /// Looks for arguments that the arithmetic gets wrong, for that many seconds.
 pub fn fuzz_offsets(context: &Context, seconds: u32) -> Result<bool> {
@@ -36,10 +39,16 @@ pub fn fuzz_offsets(context: &Context, seconds: u32) -> Result<bool> {
     let log = context
         .steps(1)?
         .run(&title, |step| step.command(&mut cargo, "fuzz-offsets"))?;
-    let text = fs::read_to_string(log)?;
-    for line in text.lines().filter(|line| line.contains("DONE   cov:")) {
-        println!("{line}");
-    }
-    println!("nothing is wrong");
+    let text = fs::read_to_string(&log)?;
+    let mut done = text.lines().filter(|line| line.contains(DONE)).peekable();
+    ensure!(
+        done.peek().is_some(),
+        "libFuzzer did not say what it has done: see {}",
+        log.display()
+    );
+    let mut report: String = done.map(|line| format!("{line}\n")).collect();
+    report += "nothing is wrong\n";
+    print!("{report}");
+    keep(context, "fuzz-offsets", &report)?;
     Ok(true)
 }
