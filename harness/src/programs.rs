@@ -77,7 +77,7 @@ const OUR_TIMENS: &[Program] = &[
     program("timens/permissions", 60),
 ];
 
-/// What else touches time namespaces.
+/// What else touches time namespaces, or what they share with others.
 const OTHERS: &[Program] = &[
     program("clone3/clone3", 60),
     program("clone3/clone3_clear_sighand", 60),
@@ -88,6 +88,13 @@ const OTHERS: &[Program] = &[
     program("namespaces/file_handle_test", 120),
     program("namespaces/init_ino_test", 60),
     program("namespaces/listns_test", 120),
+    program("namespaces/listns_pagination_bug", 60),
+    program("namespaces/listns_permissions_test", 120),
+    program("namespaces/listns_efault_test", 120),
+    program("namespaces/cred_change_test", 60),
+    program("namespaces/regression_pidfd_setns_test", 60),
+    program("namespaces/siocgskns_test", 120),
+    program("namespaces/stress_test", 240),
     unsteady("namespaces/ns_active_ref_test", 120),
     unsteady("drivers/ntsync/ntsync", 120),
 ];
