@@ -79,6 +79,8 @@ pub enum Kind {
     RustClients,
     /// Ours, with a fault.
     RustPlanted,
+    /// The same, with all that the kernel with KASAN has.
+    RustPlantedKasan,
     /// Ours as far as the series has come with one of its commits.
     RustBisect,
     /// Ours as clippy compiles it, with the examples of the documentation as tests.
@@ -105,6 +107,7 @@ impl Kind {
             Self::StockClients => "stock-clients",
             Self::RustClients => "rust-clients",
             Self::RustPlanted => "rust-planted",
+            Self::RustPlantedKasan => "rust-planted-kasan",
             Self::RustBisect => "rust-bisect",
             Self::RustLint => "rust-lint",
         }
@@ -122,7 +125,7 @@ impl Kind {
             Self::RustBenchCalls => &["base", "rust", "offset-page", "bench", "no-inline-helpers"],
             Self::RustCoverage => &["base", "rust", "offset-page", "coverage"],
             Self::RustStockVdsoCoverage => &["base", "rust", "stock-vdso", "coverage"],
-            Self::RustKasan => &[
+            Self::RustKasan | Self::RustPlantedKasan => &[
                 "base",
                 "rust",
                 "offset-page",
@@ -158,6 +161,7 @@ impl Kind {
             | Self::RustKcsan
             | Self::RustClients
             | Self::RustPlanted
+            | Self::RustPlantedKasan
             | Self::RustBisect
             | Self::RustLint => Self::Rust,
             Self::RustStockVdsoCoverage => Self::RustStockVdso,
@@ -214,6 +218,7 @@ impl Kind {
             | Self::RustLint => Some(Self::Rust),
             Self::RustStockVdsoCoverage => Some(Self::RustCoverage),
             Self::RustBenchCalls => Some(Self::RustBench),
+            Self::RustPlantedKasan => Some(Self::RustPlanted),
             Self::StockBench | Self::StockFaults | Self::StockKcsan | Self::StockClients => {
                 Some(Self::Stock)
             }
@@ -230,7 +235,7 @@ impl Context {
     }
 
     /// What a kernel is built of: Linux as it is, or with the series.
-    fn source(&self, kind: Kind) -> PathBuf {
+    pub fn source(&self, kind: Kind) -> PathBuf {
         match kind {
             Kind::Stock
             | Kind::StockBench
@@ -238,7 +243,7 @@ impl Context {
             | Kind::StockKcsan
             | Kind::StockClients => self.stock_tree.clone(),
             Kind::RustKcsan => self.kcsan_tree(),
-            Kind::RustPlanted => self.planted_tree(),
+            Kind::RustPlanted | Kind::RustPlantedKasan => self.planted_tree(),
             Kind::RustBisect => self.bisect_tree(),
             _ => self.tree.clone(),
         }

@@ -14,6 +14,7 @@ use crate::{
     programs::{List, KUNIT, RACE, SELFTESTS},
     race,
     report::{keep, Column, Outcome, Status},
+    sanitize::{self, kcsan_tree, WATCH},
     series::{git_in, series_tree},
     steps::{Step, Steps},
     test::{boot, boot_faults, kunit_results, Session, KUNIT_OFF, SHORT_FUZZ},
@@ -21,12 +22,15 @@ use crate::{
 };
 use anyhow::{bail, Context as _, Result};
 use clap::Args;
-use std::{fmt, fs, path::PathBuf};
+use std::{collections::BTreeSet, fmt, fs, path::PathBuf};
 
+/// The kernel that most checks look at.
 const KIND: Kind = Kind::RustPlanted;
 
 /// How many rounds the races have.
 const ROUNDS: u32 = 5000;
+/// And how many on the kernel with KASAN, which takes long for each.
+const KASAN_ROUNDS: u32 = 50;
 
 /// What stands in front of the names of the checks that must see a fault.
 const SEEN_BY: &str = "Seen by: ";
@@ -46,15 +50,21 @@ enum Trap {
     Age,
     Race,
     Fuzz,
+    /// KUnit and the races, of which nothing but what KASAN and its like report counts.
+    Kasan,
+    /// The races, of which nothing but what KCSAN reports counts.
+    Kcsan,
 }
 
-const TRAPS: [Trap; 6] = [
+const TRAPS: [Trap; 8] = [
     Trap::Kunit,
     Trap::Selftests,
     Trap::Faults,
     Trap::Age,
     Trap::Race,
     Trap::Fuzz,
+    Trap::Kasan,
+    Trap::Kcsan,
 ];
 
 impl Trap {
@@ -66,6 +76,17 @@ impl Trap {
             Self::Faults => "faults",
             Self::Age => "age",
             Self::Fuzz => "fuzz",
+            Self::Kasan => "KASAN",
+            Self::Kcsan => "KCSAN",
+        }
+    }
+
+    /// The kernel that it looks at.
+    fn kind(self) -> Kind {
+        match self {
+            Self::Kasan => Kind::RustPlantedKasan,
+            Self::Kcsan => Kind::RustKcsan,
+            _ => KIND,
         }
     }
 
@@ -90,6 +111,8 @@ impl Trap {
             Self::Race => races,
             Self::Faults => allocations,
             Self::Age => life,
+            Self::Kasan => kasan,
+            Self::Kcsan => kcsan,
             Self::Fuzz => return operations(context, steps),
         };
         let title = format!("{name}: {}", self.name());
@@ -98,10 +121,36 @@ impl Trap {
 }
 
 fn kunit(context: &Context, step: &Step) -> Result<Vec<String>> {
-    let arguments = ["kunit.enable=1".to_owned()];
-    let said = boot(context, step, KIND, &KUNIT, &arguments, false, None)?;
+    let said = boot(context, step, KIND, &KUNIT, &kunit_on(), false, None)?;
     let results = kunit_results(context, &said.console)?;
     failures(results, said)
+}
+
+fn kunit_on() -> [String; 1] {
+    ["kunit.enable=1".to_owned()]
+}
+
+fn kasan(context: &Context, step: &Step) -> Result<Vec<String>> {
+    let arguments = [&kunit_on()[..], &race::rounds(KASAN_ROUNDS)].concat();
+    reports(context, step, Trap::Kasan, &arguments)
+}
+
+fn kcsan(context: &Context, step: &Step) -> Result<Vec<String>> {
+    let arguments = [KUNIT_OFF, WATCH].map(str::to_owned);
+    let arguments = [&arguments[..], &race::rounds(sanitize::ROUNDS)].concat();
+    reports(context, step, Trap::Kcsan, &arguments)
+}
+
+/// Runs the races on a kernel that watches itself, and gives what that has reported.
+fn reports(
+    context: &Context,
+    step: &Step,
+    trap: Trap,
+    arguments: &[String],
+) -> Result<Vec<String>> {
+    let said = boot(context, step, trap.kind(), &RACE, arguments, true, None)?;
+    ended(&said)?;
+    Ok(said.reported())
 }
 
 fn selftests(context: &Context, step: &Step) -> Result<Vec<String>> {
@@ -153,11 +202,17 @@ fn programs(
     failures(results.collect(), said)
 }
 
-/// What failed in a guest. That it took too long may be the host's fault.
-fn failures(results: Vec<Outcome>, said: Transcript) -> Result<Vec<String>> {
+/// That a guest took too long may be the host's fault.
+fn ended(said: &Transcript) -> Result<()> {
     if said.killed {
         bail!(said.problems.join("; "));
     }
+    Ok(())
+}
+
+/// What failed in a guest.
+fn failures(results: Vec<Outcome>, said: Transcript) -> Result<Vec<String>> {
+    ended(&said)?;
     let failed = results
         .into_iter()
         .filter(|result| result.status == Status::Failed);
@@ -241,14 +296,16 @@ pub fn planted(context: &Context, options: &Options) -> Result<bool> {
     let needed = TRAPS.into_iter();
     let needed = needed.filter(|trap| faults.iter().any(|fault| fault.seen_by.contains(trap)));
     let needed: Vec<_> = needed.collect();
-    let builds = (2 + faults.len()) * kbuild::BUILD_STEPS + 1 + faults.len();
+    let kernels: usize = faults.iter().map(|fault| kinds(&fault.seen_by).len()).sum();
+    let kernels = kinds(&needed).len() + kernels;
     let guests: usize = needed.iter().map(|trap| trap.guests()).sum();
     let guests = guests + faults.iter().map(Fault::guests).sum::<usize>();
+    let builds = kbuild::BUILD_STEPS + kernels * (kbuild::BUILD_STEPS + 1);
     let mut session = Session::new(context, 2 + builds + guests)?;
     session.build(Kind::Stock);
     session.selftests();
-    session.check("a tree for the faults", Column::Host, |_| {
-        series_tree(context, &context.planted_tree())?;
+    session.check("trees for the faults", Column::Host, |_| {
+        ready_trees(context, &needed)?;
         Ok(crate::test::passed())
     });
     let mut sound = false;
@@ -264,9 +321,8 @@ pub fn planted(context: &Context, options: &Options) -> Result<bool> {
         let mut seen = vec![];
         session.record(&fault.name, Column::Ours, |steps| {
             let outcomes = plant(context, steps, fault);
-            // The next one is to find the tree as it was.
-            let tree = context.planted_tree();
-            git_in(&tree, &["checkout", "--quiet", "--force", "HEAD"])?;
+            // The next one is to find the trees as they were.
+            ready_trees(context, &fault.seen_by)?;
             let outcomes = outcomes?;
             let passed = outcomes.iter();
             let passed = passed.filter(|outcome| outcome.status == Status::Passed);
@@ -301,18 +357,33 @@ fn faults(context: &Context, names: &[String]) -> Result<Vec<Fault>> {
     paths.into_iter().map(Fault::read).collect()
 }
 
-/// Builds the kernel of the tree as it is now, and its guest.
-fn build(context: &Context, steps: &mut Steps, name: &str) -> Result<()> {
-    kbuild::build(context, steps, KIND)?;
-    steps.run(&format!("pack the guest with {name}"), |step| {
-        initramfs::pack(context, step, KIND).map(drop)
+/// The kernels that checks look at.
+fn kinds(traps: &[Trap]) -> BTreeSet<Kind> {
+    traps.iter().map(|trap| trap.kind()).collect()
+}
+
+/// Has the trees of these kernels as they are without a fault.
+fn ready_trees(context: &Context, traps: &[Trap]) -> Result<()> {
+    kinds(traps).into_iter().try_for_each(|kind| match kind {
+        Kind::RustKcsan => kcsan_tree(context),
+        _ => series_tree(context, &context.source(kind)),
+    })
+}
+
+/// Builds the kernels that checks look at, of the trees as they are now, and their guests.
+fn build(context: &Context, steps: &mut Steps, name: &str, traps: &[Trap]) -> Result<()> {
+    kinds(traps).into_iter().try_for_each(|kind| {
+        kbuild::build(context, steps, kind)?;
+        steps.run(&format!("pack the guest with {name}"), |step| {
+            initramfs::pack(context, step, kind).map(drop)
+        })
     })
 }
 
 /// Has the checks look at the series without a fault: each that sees one is a failure.
 fn without(context: &Context, steps: &mut Steps, traps: &[Trap]) -> Result<Vec<Outcome>> {
     const NAME: &str = "no fault";
-    build(context, steps, NAME)?;
+    build(context, steps, NAME, traps)?;
     traps
         .iter()
         .map(|trap| {
@@ -325,11 +396,15 @@ fn without(context: &Context, steps: &mut Steps, traps: &[Trap]) -> Result<Vec<O
         .collect()
 }
 
-/// Builds a kernel with the fault, and has its checks look: each that sees nothing is a failure.
+/// Builds kernels with the fault, and has its checks look: each that sees nothing is a failure.
 fn plant(context: &Context, steps: &mut Steps, fault: &Fault) -> Result<Vec<Outcome>> {
     let patch = fault.patch.to_string_lossy();
-    git_in(&context.planted_tree(), &["apply", &patch])?;
-    build(context, steps, &fault.name)?;
+    let trees = kinds(&fault.seen_by).into_iter();
+    let trees: BTreeSet<_> = trees.map(|kind| context.source(kind)).collect();
+    for tree in trees {
+        git_in(&tree, &["apply", &patch])?;
+    }
+    build(context, steps, &fault.name, &fault.seen_by)?;
     fault
         .seen_by
         .iter()

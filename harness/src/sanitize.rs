@@ -17,14 +17,15 @@ use std::process::Command;
 
 /// How many rounds the race has on a kernel that is slow, and on one that takes several times as long
 /// for each.
-const ROUNDS: u32 = 500;
+pub const ROUNDS: u32 = 500;
 const KASAN_ROUNDS: u32 = 200;
 
 /// The seed of the random operations on the latter, and how many sequences it has: a minute does three.
 const KASAN_FUZZ: (u64, u32) = (1, 20);
 
-/// Has KCSAN watch four times as many accesses as by itself: what races is done but once a round.
-const WATCH: &str = "kcsan.skip_watch=1000";
+/// Has KCSAN watch four times as many accesses as by itself, and each for up to a millisecond, twelve
+/// times as long: what races is done but once a round, and may take that long on an emulated CPU.
+pub const WATCH: &str = "kcsan.skip_watch=1000 kcsan.udelay_task=1000";
 
 /// The kernels that watch themselves, by the tool that rules out others.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -213,7 +214,7 @@ fn run(
 }
 
 /// Has a tree of the series in which KCSAN sees Rust.
-fn kcsan_tree(context: &Context) -> Result<()> {
+pub fn kcsan_tree(context: &Context) -> Result<()> {
     let tree = context.kcsan_tree();
     series_tree(context, &tree)?;
     let patch = context.top.join("harness/patches/kcsan-for-rust.patch");

@@ -446,7 +446,9 @@ impl<'a> Session<'a> {
         let dir = self.context.out.join("results");
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         self.report.save(&dir.join(format!("{name}.json")))?;
-        println!("\n{}", self.report);
+        let text = self.report.to_string();
+        keep(self.context, name, &text)?;
+        println!("\n{text}");
         Ok(self.report.counts().failed == 0)
     }
 }
