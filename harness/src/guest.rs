@@ -56,8 +56,12 @@ const BRACKETED: &str = "[ BUG: ";
 /// How KCSAN's reports begin and end.
 const RACE: &str = "BUG: KCSAN: ";
 const RACE_END: &str = "==================================================================";
-/// What a report of a race names if it is one of time namespaces.
-const OUR_RACES: [&str; 8] = [
+/// What stands above the frames of each of the two accesses in such a report.
+const ACCESS: &str = " bytes by ";
+/// How many of these frames say whose data it is: who accesses it, perhaps by memcpy() or the like.
+const FRAMES: usize = 2;
+/// What they name if it is data of time namespaces.
+const OUR_RACES: [&str; 11] = [
     "timens",
     "time_ns",
     "time_namespace",
@@ -66,10 +70,11 @@ const OUR_RACES: [&str; 8] = [
     "vvar_fault",
     "ns_tree",
     "nstree",
+    "ns_common",
+    "FreezeLock",
+    "TimensPage",
 ];
-
-/// And what such a report is about nevertheless not: the flag that ns_capable() sets in the current
-/// task, next to others which are read without a lock, whoever calls it.
+/// Sets a flag in the current task, next to others that are read without a lock, for whatever calls it.
 const FOREIGN_RACE: &str = "ns_capable";
 
 /// The machine that a guest runs on.
@@ -588,8 +593,7 @@ pub fn reports(console: &str) -> impl Iterator<Item = String> + '_ {
     lines.map(|line| format!("the kernel reported: {}", line.trim_end()))
 }
 
-/// KCSAN's reports in a kernel's log: the first line of each that is about time namespaces, and how
-/// many others there are.
+/// KCSAN's reports in a kernel's log: those about time namespaces, and how many others there are.
 fn races(console: &str) -> (Vec<String>, usize) {
     let (mut ours, mut others) = (vec![], 0);
     let mut lines = console.lines().map(message);
@@ -604,14 +608,26 @@ fn races(console: &str) -> (Vec<String>, usize) {
             .chain(rest)
             .map(str::trim_end)
             .collect();
-        let names_ours = |line: &&str| OUR_RACES.iter().any(|name| line.contains(name));
-        if report.iter().any(names_ours) && !line.contains(FOREIGN_RACE) {
+        if is_ours(&report) {
             ours.push(report.join("\n"));
         } else {
             others += 1;
         }
     }
     (ours, others)
+}
+
+/// Whether a report is about data of time namespaces, not about what they call.
+fn is_ours(report: &[&str]) -> bool {
+    let accesses = report.iter().enumerate();
+    let accesses = accesses.filter(|(_, line)| line.contains(ACCESS));
+    let frames = accesses.flat_map(|(index, _)| report[index + 1..].iter().take(FRAMES));
+    let named = |line: &str| OUR_RACES.iter().any(|name| line.contains(name));
+    let title = report[0];
+    !title.contains(FOREIGN_RACE)
+        && std::iter::once(&title)
+            .chain(frames)
+            .any(|line| named(line))
 }
 
 /// The first line of a report, which says what it is about.
@@ -693,20 +709,37 @@ mod tests {
 
     #[test]
     fn races_are_told_apart() {
-        let log = "[ 1.0][ T1] =====\n[ 1.0][ T1] BUG: KCSAN: data-race in a / b\n[ 1.0] write\n\
-                   [ 1.1] ==================================================================\n\
-                   [ 2.0] BUG: KCSAN: data-race in ns_capable / d\n[ 2.0]  namespace_rs\n\
-                   [ 2.1] ==================================================================\n\
-                   [ 3.0] BUG: KCSAN: data-race in c / timens_commit\n[ 3.0] read\n";
-        let (ours, others) = races(log);
-        assert_eq!(ours.len(), 1);
+        const END: &str =
+            "[ 1.1] ==================================================================\n";
+        let report = |title: &str, frames: [&str; 3]| {
+            let frames: String = frames
+                .map(|frame| format!("[ 1.0]  {frame}+0x1/0x2\n"))
+                .concat();
+            format!(
+                "[ 1.0][ T1] BUG: KCSAN: data-race in {title}\n[ 1.0]\n\
+                 [ 1.0][ T1] write to 0x1 of 8 bytes by task 1 on cpu 0:\n{frames}{END}"
+            )
+        };
+        let log = [
+            report("a / b", ["a", "c", "vfs_write"]),
+            report("a / ns_capable", ["ns_capable", "timens_install", "setns"]),
+            report("a / b", ["ktime_get", "BootTime", "namespace_rs"]),
+            report("a / memcpy", ["memcpy", "namespace_rs", "vfs_write"]),
+            report("a / timens_commit", ["timens_commit", "setns", "syscall"]),
+        ];
+        let log = log.concat();
+        let (ours, others) = races(&log);
+        let titles: Vec<_> = ours.iter().map(|report| title(report)).collect();
         assert_eq!(
-            title(&ours[0]),
-            "BUG: KCSAN: data-race in c / timens_commit"
+            titles,
+            [
+                "BUG: KCSAN: data-race in a / memcpy",
+                "BUG: KCSAN: data-race in a / timens_commit"
+            ]
         );
-        assert!(ours[0].ends_with("\nread"));
-        assert_eq!(others, 2);
-        assert!(problems("TIMENS-GUEST-END 0\n", log, 0).is_empty());
+        assert!(ours[1].ends_with("syscall+0x1/0x2"));
+        assert_eq!(others, 3);
+        assert!(problems("TIMENS-GUEST-END 0\n", &log, 0).is_empty());
     }
 
     #[test]
