@@ -77,6 +77,16 @@ const OUR_RACES: [&str; 11] = [
 /// Sets a flag in the current task, next to others that are read without a lock, for whatever calls it.
 const FOREIGN_RACE: &str = "ns_capable";
 
+/// What the reports of tools name that watch a kernel.
+const WATCHERS: [&str; 6] = [
+    "KASAN",
+    "UBSAN",
+    "new suspected memory leaks",
+    "possible circular locking",
+    "possible recursive locking",
+    "suspicious RCU usage",
+];
+
 /// The machine that a guest runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Machine {
@@ -159,12 +169,14 @@ impl Transcript {
         self.problems.iter().cloned().chain(self.raced()).collect()
     }
 
-    /// What the kernel itself has reported: races too.
-    pub fn reported(&self) -> Vec<String> {
-        reports(&self.console).chain(self.raced()).collect()
+    /// What KASAN, UBSAN, kmemleak and lockdep have reported.
+    pub fn watched(&self) -> Vec<String> {
+        let by_them = |report: &String| WATCHERS.iter().any(|name| report.contains(name));
+        reports(&self.console).filter(by_them).collect()
     }
 
-    fn raced(&self) -> impl Iterator<Item = String> + '_ {
+    /// The races of time namespaces that KCSAN has reported.
+    pub fn raced(&self) -> impl Iterator<Item = String> + '_ {
         let races = self.races.iter();
         races.map(|race| format!("the kernel reported: {}", title(race)))
     }

@@ -132,25 +132,35 @@ fn kunit_on() -> [String; 1] {
 
 fn kasan(context: &Context, step: &Step) -> Result<Vec<String>> {
     let arguments = [&kunit_on()[..], &race::rounds(KASAN_ROUNDS)].concat();
-    reports(context, step, Trap::Kasan, &arguments)
+    let said = watched_races(context, step, Trap::Kasan, &arguments)?;
+    whole(said.watched(), &said)
 }
 
 fn kcsan(context: &Context, step: &Step) -> Result<Vec<String>> {
     let arguments = [KUNIT_OFF, WATCH].map(str::to_owned);
     let arguments = [&arguments[..], &race::rounds(sanitize::ROUNDS)].concat();
-    reports(context, step, Trap::Kcsan, &arguments)
+    let said = watched_races(context, step, Trap::Kcsan, &arguments)?;
+    whole(said.raced().collect(), &said)
 }
 
-/// Runs the races on a kernel that watches itself, and gives what that has reported.
-fn reports(
+/// Runs the races on a kernel that watches itself.
+fn watched_races(
     context: &Context,
     step: &Step,
     trap: Trap,
     arguments: &[String],
-) -> Result<Vec<String>> {
+) -> Result<Transcript> {
     let said = boot(context, step, trap.kind(), &RACE, arguments, true, None)?;
     ended(&said)?;
-    Ok(said.reported())
+    Ok(said)
+}
+
+/// That nothing was reported says something only of a run that is good otherwise.
+fn whole(reports: Vec<String>, said: &Transcript) -> Result<Vec<String>> {
+    if reports.is_empty() && !said.problems.is_empty() {
+        bail!(said.problems.join("; "));
+    }
+    Ok(reports)
 }
 
 fn selftests(context: &Context, step: &Step) -> Result<Vec<String>> {
@@ -405,7 +415,7 @@ fn plant(context: &Context, steps: &mut Steps, fault: &Fault) -> Result<Vec<Outc
         git_in(&tree, &["apply", &patch])?;
     }
     build(context, steps, &fault.name, &fault.seen_by)?;
-    fault
+    let outcomes = fault
         .seen_by
         .iter()
         .map(|trap| {
@@ -415,7 +425,12 @@ fn plant(context: &Context, steps: &mut Steps, fault: &Fault) -> Result<Vec<Outc
                 None => Outcome::new(trap.name(), Status::Failed, "it has seen nothing"),
             })
         })
-        .collect()
+        .collect();
+    // Nothing else is to boot these.
+    for kind in kinds(&fault.seen_by) {
+        fs::remove_file(context.kernel(kind)).context("cannot remove a kernel with a fault")?;
+    }
+    outcomes
 }
 
 /// The first of what failed, and how many others.
