@@ -1175,7 +1175,7 @@ FIXTURE_SETUP(ending)
 	fd = create_timens(&offsets);
 	ASSERT_LE(0, fd);
 	if (ioctl(fd, NS_GET_ID, &lookups->older) || open_listed(lookups) >= 0 || lookups->failed)
-		SKIP(return, "no listns(), no handles, or who else makes time namespaces");
+		SKIP(return, "no listns(), no file handles, or others make time namespaces");
 	close(fd);
 	ASSERT_EQ(0, setns(lookups->host_fd, CLONE_NEWTIME));
 
