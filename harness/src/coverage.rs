@@ -125,7 +125,7 @@ fn count(context: &Context, steps: &mut Steps, kind: Kind, jobs: &[Job]) -> Resu
     for job in jobs {
         let mut arguments = match job {
             Job::Kunit => vec!["kunit.enable=1".to_owned()],
-            Job::Race => rounds(ROUNDS).to_vec(),
+            Job::Race => rounds(ROUNDS, 2 * ROUNDS).to_vec(),
             Job::Selftests | Job::Fuzz => vec![],
         };
         if !matches!(job, Job::Kunit) {

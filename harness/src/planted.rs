@@ -131,14 +131,22 @@ fn kunit_on() -> [String; 1] {
 }
 
 fn kasan(context: &Context, step: &Step) -> Result<Vec<String>> {
-    let arguments = [&kunit_on()[..], &race::rounds(KASAN_ROUNDS)].concat();
+    let arguments = [
+        &kunit_on()[..],
+        &race::rounds(KASAN_ROUNDS, 2 * KASAN_ROUNDS),
+    ]
+    .concat();
     let said = watched_races(context, step, Trap::Kasan, &arguments)?;
     whole(said.watched(), &said)
 }
 
 fn kcsan(context: &Context, step: &Step) -> Result<Vec<String>> {
     let arguments = [KUNIT_OFF, WATCH].map(str::to_owned);
-    let arguments = [&arguments[..], &race::rounds(sanitize::ROUNDS)].concat();
+    let arguments = [
+        &arguments[..],
+        &race::rounds(sanitize::ROUNDS, sanitize::ENDS),
+    ]
+    .concat();
     let said = watched_races(context, step, Trap::Kcsan, &arguments)?;
     whole(said.raced().collect(), &said)
 }
@@ -168,7 +176,7 @@ fn selftests(context: &Context, step: &Step) -> Result<Vec<String>> {
 }
 
 fn races(context: &Context, step: &Step) -> Result<Vec<String>> {
-    programs(context, step, &RACE, &race::rounds(ROUNDS), true)
+    programs(context, step, &RACE, &race::rounds(ROUNDS, ROUNDS), true)
 }
 
 fn allocations(context: &Context, step: &Step) -> Result<Vec<String>> {

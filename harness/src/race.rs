@@ -36,7 +36,7 @@ const MACHINES: [(u32, Machine); 2] = [(2, Machine::Fast), (4, Machine::Wide)];
 #[derive(Args)]
 pub struct Options {
     /// How often two tasks meet in each of the races of join_race; those of offsets_race, whose
-    /// rounds take longer, have a tenth of it.
+    /// rounds take longer, have a tenth of it, and twice as many namespaces end.
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(10..))]
     rounds: u32,
     /// With the kernels and selftests as they are.
@@ -44,11 +44,13 @@ pub struct Options {
     no_build: bool,
 }
 
-/// What the programs take as their numbers of rounds.
-pub fn rounds(count: u32) -> [String; 2] {
+/// What the programs take as their numbers: of rounds, of which those of offsets_race, which take
+/// longer, have a tenth, and of namespaces that end.
+pub fn rounds(count: u32, ends: u32) -> [String; 3] {
     [
         format!("TIMENS_JOIN_RACE_ROUNDS={count}"),
         format!("TIMENS_OFFSETS_RACE_ROUNDS={}", count / 10),
+        format!("TIMENS_OFFSETS_RACE_ENDS={ends}"),
     ]
 }
 
@@ -294,7 +296,7 @@ fn run(context: &Context, step: &Step, kind: Kind, machine: Machine, count: u32)
         job: "programs",
         arguments: [
             &[KUNIT_OFF.to_owned(), format!("TIMENS_LIST={}", RACE.name)],
-            &rounds(count)[..],
+            &rounds(count, 2 * count)[..],
         ]
         .concat(),
         limit: Duration::from_secs(120 + u64::from(limit)),

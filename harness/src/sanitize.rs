@@ -20,6 +20,10 @@ use std::process::Command;
 pub const ROUNDS: u32 = 500;
 const KASAN_ROUNDS: u32 = 200;
 
+/// How many namespaces end under those that look them up, where KCSAN watches: that one is freed while
+/// it is still read would be seen once in thousands.
+pub const ENDS: u32 = 20_000;
+
 /// The seed of the random operations on the latter, and how many sequences it has: a minute does three.
 const KASAN_FUZZ: (u64, u32) = (1, 20);
 
@@ -190,8 +194,12 @@ fn run(
             Kind::RustKasan => (KASAN_ROUNDS, KASAN_FUZZ),
             _ => (ROUNDS, SHORT_FUZZ),
         };
-        let race = [&arguments[..], &rounds(count)].concat();
         for job in jobs.iter().filter(wanted) {
+            let ends = match (kind, job) {
+                (Kind::RustKcsan, Job::Race) => ENDS,
+                _ => 2 * count,
+            };
+            let race = [&arguments[..], &rounds(count, ends)].concat();
             match job {
                 Job::Kunit => session.kunit(kind),
                 Job::Selftests => {

@@ -94,7 +94,11 @@ pub fn test(context: &Context) -> Result<bool> {
     session.programs(
         Kind::Rust,
         &RACE,
-        &[&[KUNIT_OFF.into()], &race::rounds(SHORT_RACE)[..]].concat(),
+        &[
+            &[KUNIT_OFF.into()],
+            &race::rounds(SHORT_RACE, 2 * SHORT_RACE)[..],
+        ]
+        .concat(),
         true,
         None,
     );

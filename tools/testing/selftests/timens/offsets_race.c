@@ -24,7 +24,8 @@
  * end while tasks find them in the list, in handles and by the task that made
  * them, and join those that are still there.
  *
- * TIMENS_OFFSETS_RACE_ROUNDS in the environment sets the number of rounds.
+ * TIMENS_OFFSETS_RACE_ROUNDS in the environment sets the number of rounds, and
+ * TIMENS_OFFSETS_RACE_ENDS that of the namespaces that end.
  */
 #include <linux/sched.h>
 #include <pthread.h>
@@ -47,7 +48,7 @@
 #endif
 
 #define DEFAULT_ROUNDS	1000
-#define ENDS_PER_ROUND	20	/* a namespace that ends takes less time than a round */
+#define DEFAULT_ENDS	(20 * DEFAULT_ROUNDS)	/* which take less time each */
 #define MAX_TASKS	4
 #define MAX_EVENTS	48
 #define EVENT_SECONDS	5	/* none is begun later: a copy may take one */
@@ -1143,7 +1144,7 @@ static void __noreturn look_up(struct lookups *lookups, int nth)
 
 FIXTURE(ending) {
 	struct lookups *lookups;
-	unsigned int rounds;
+	unsigned int ends;
 	int nr_tasks;
 	pid_t tasks[MAX_TASKS];
 };
@@ -1155,11 +1156,10 @@ FIXTURE_SETUP(ending)
 	pid_t maker = getpid();
 	int i, fd;
 
-	self->rounds = DEFAULT_ROUNDS;
-	self->nr_tasks = cpus_for_race(_metadata, "TIMENS_OFFSETS_RACE_ROUNDS", &self->rounds);
+	self->ends = DEFAULT_ENDS;
+	self->nr_tasks = cpus_for_race(_metadata, "TIMENS_OFFSETS_RACE_ENDS", &self->ends);
 	if (!self->nr_tasks)
 		return;
-	self->rounds *= ENDS_PER_ROUND;
 	if (self->nr_tasks > MAX_TASKS)
 		self->nr_tasks = MAX_TASKS;
 	lookups = mmap(NULL, sizeof(*lookups), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
@@ -1195,19 +1195,19 @@ FIXTURE_TEARDOWN(ending)
 {
 }
 
-/* The number of rounds is open, so alarm() limits each round instead. */
+/* The number of ends is open, so alarm() limits each of them instead. */
 TEST_F_TIMEOUT(ending, by_lookup, INT_MAX / 1000)
 {
 	struct lookups *lookups = self->lookups;
-	unsigned int round;
+	unsigned int end;
 	int fd, i, status;
 	pid_t pid;
 
 	alarm(ROUND_SECONDS);
 	while (__atomic_load_n(&lookups->ready, __ATOMIC_RELAXED) + 1 < self->nr_tasks)
 		usleep(100);
-	for (round = 0; round < self->rounds && !lookups->failed; round++) {
-		const struct time_offsets offsets = offsets_of_write(round % DEFAULT_ROUNDS);
+	for (end = 0; end < self->ends && !lookups->failed; end++) {
+		const struct time_offsets offsets = offsets_of_write(end % DEFAULT_ROUNDS);
 
 		alarm(ROUND_SECONDS);
 		ASSERT_EQ(0, unshare(CLONE_NEWTIME));
@@ -1217,7 +1217,7 @@ TEST_F_TIMEOUT(ending, by_lookup, INT_MAX / 1000)
 		if (write_offsets(fd, &offsets))
 			ASSERT_EQ(EACCES, errno);
 		close(fd);
-		switch (round % 4) {
+		switch (end % 4) {
 		case 0:
 			break;
 		case 1:
@@ -1246,7 +1246,7 @@ TEST_F_TIMEOUT(ending, by_lookup, INT_MAX / 1000)
 		TH_LOG("%s: %s", lookups->failed, strerror(lookups->error));
 	TH_LOG("%u found by handle, %u gone, %u joined with offsets: %u torn, %u wrong otherwise",
 	       lookups->found, lookups->gone, lookups->joined, lookups->torn, lookups->wrong);
-	TH_LOG("RACE rounds %u overlaps %u failures %u", self->rounds,
+	TH_LOG("RACE rounds %u overlaps %u failures %u", self->ends,
 	       lookups->found + lookups->gone, lookups->torn + lookups->wrong);
 	if (!lookups->joined)
 		SKIP(return, "nothing was found in time to join it: there was no race");
