@@ -95,18 +95,31 @@ const OTHERS: &[Program] = &[
     program("namespaces/cred_change_test", 60),
     program("namespaces/regression_pidfd_setns_test", 60),
     program("namespaces/siocgskns_test", 120),
-    unsteady("namespaces/stress_test", 240),
     unsteady("namespaces/ns_active_ref_test", 120),
     unsteady("drivers/ntsync/ntsync", 120),
 ];
+
+/// Makes namespaces by the hundred.
+const STRESS: &[Program] = &[unsteady("namespaces/stress_test", 240)];
 
 /// Everything that touches time namespaces.
 pub const SELFTESTS: List = List {
     name: "selftests",
     note: "",
     machine: Machine::Fast,
+    groups: &[STOCK_TIMENS, OUR_TIMENS, OTHERS, STRESS],
+};
+
+/// The same without [`TOO_SLOW`], for the kernel with KASAN.
+pub const KASAN_SELFTESTS: List = List {
+    name: "kasan-selftests",
+    note: "",
+    machine: Machine::Fast,
     groups: &[STOCK_TIMENS, OUR_TIMENS, OTHERS],
 };
+
+/// What that takes longer for than the thirty seconds that kselftest gives a test.
+pub const TOO_SLOW: &[Program] = STRESS;
 
 /// What every commit of the series, and every architecture, has to pass.
 pub const STOCK: List = List {
@@ -217,8 +230,9 @@ pub const KUNIT: List = List {
     groups: &[],
 };
 
-pub const LISTS: [&List; 7] = [
+pub const LISTS: [&List; 8] = [
     &SELFTESTS,
+    &KASAN_SELFTESTS,
     &STOCK,
     &OTHER_VDSO,
     &NO_COUNTER,

@@ -4,7 +4,7 @@
 
 use crate::{
     kbuild::{self, Kind},
-    programs::{RACE, SELFTESTS, WIDE_RACE},
+    programs::{RACE, WIDE_RACE},
     race::rounds,
     report::Column,
     series::{git_in, series_tree},
@@ -202,9 +202,7 @@ fn run(
             let race = [&arguments[..], &rounds(count, ends)].concat();
             match job {
                 Job::Kunit => session.kunit(kind),
-                Job::Selftests => {
-                    session.programs(kind, &SELFTESTS, &[KUNIT_OFF.to_owned()], false, None);
-                }
+                Job::Selftests => session.selftest_programs(kind),
                 Job::Race => {
                     session.programs(kind, &RACE, &race, true, None);
                 }

@@ -9,7 +9,7 @@ use crate::{
     initramfs,
     kbuild::{self, Kind},
     ktap,
-    programs::{List, KUNIT, NO_COUNTER, OTHER_VDSO, RACE, SELFTESTS},
+    programs::{List, KASAN_SELFTESTS, KUNIT, NO_COUNTER, OTHER_VDSO, RACE, SELFTESTS, TOO_SLOW},
     race,
     report::{keep, Check, Column, Outcome, Report, Status},
     series::Series,
@@ -212,12 +212,16 @@ const STRESS: &str = "global.stress_wait";
 fn excuse(result: &mut Outcome) {
     let ended = result.status == Status::Failed && result.reason.contains(ENDED);
     if ended && result.name == STRESS {
-        *result = Outcome::new(
-            &result.name,
-            Status::Skipped,
-            "too slow with this kernel for the thirty seconds of kselftest",
-        );
+        *result = too_slow(&result.name);
     }
+}
+
+fn too_slow(name: &str) -> Outcome {
+    Outcome::new(
+        name,
+        Status::Skipped,
+        "too slow with this kernel for the thirty seconds of kselftest",
+    )
 }
 
 /// A failure for each complaint.
@@ -350,6 +354,26 @@ impl<'a> Session<'a> {
             self.add(check);
         }
         said
+    }
+
+    /// Boots a guest that runs the selftests, all but those for which the kernel is too slow: these are
+    /// skipped, and counted.
+    pub fn selftest_programs(&mut self, kind: Kind) {
+        let arguments = [KUNIT_OFF.to_owned()];
+        if kind != Kind::RustKasan {
+            self.programs(kind, &SELFTESTS, &arguments, false, None);
+            return;
+        }
+        self.programs(kind, &KASAN_SELFTESTS, &arguments, false, None);
+        for program in TOO_SLOW {
+            self.add(Check {
+                name: format!("{}{}", program.path, note(kind)),
+                column: column(kind),
+                seconds: 0.0,
+                results: vec![too_slow("")],
+                failed_before: vec![],
+            });
+        }
     }
 
     /// Has a stock kernel with KCSAN join namespaces in a race. KCSAN must report it, by a name of

@@ -154,7 +154,7 @@ static void __noreturn child(const FIXTURE_DATA(vdso_child) *self, unsigned int 
 	_exit(write(self->pipe[1], &reads, sizeof(reads)) != sizeof(reads));
 }
 
-TEST_F(vdso_child, first_reads)
+TEST_F_TIMEOUT(vdso_child, first_reads, 300)
 {
 	struct switcher *switcher = &self->switcher;
 	struct clone_args copy = { .flags = CLONE_NEWTIME, .exit_signal = SIGCHLD };
