@@ -153,6 +153,16 @@ struct Run {
     time: Duration,
 }
 
+impl Run {
+    /// What the counts miss of so many operations; those of a guest that has died are lost.
+    fn miscounts(&self, operations: u64) -> Option<String> {
+        let died = |answer: &Answer| matches!(answer, Answer::Died(_));
+        let counted: u64 = self.counts.values().flat_map(BTreeMap::values).sum();
+        let whole = counted == operations || self.answers.iter().any(died);
+        (!whole).then(|| format!("{counted} of {operations} operations are counted"))
+    }
+}
+
 /// The answers in a guest's output, as far as it got.
 fn parse(output: &str) -> Vec<Answer> {
     let mut answers = vec![];
@@ -163,7 +173,10 @@ fn parse(output: &str) -> Vec<Answer> {
         } else if line.starts_with("TIMENS-BEGIN ") {
             lines.clear();
         } else if line.starts_with("TIMENS-END ") {
-            answers.push(Answer::Text(std::mem::take(&mut lines)));
+            answers.push(match std::mem::take(&mut lines) {
+                none if none.is_empty() => Answer::Died("no answer".to_owned()),
+                lines => Answer::Text(lines),
+            });
         }
     }
     answers
@@ -425,9 +438,14 @@ impl Comparison {
                 run(context, step, kind, seed, requests, DEATHS)
             })
         }))?;
+        let operations = u64::from(count) * u64::from(LENGTH);
         for ((kind, run), time) in kinds.into_iter().zip(&both).zip(&mut self.tally.times) {
             *time += run.time;
-            let problems = run.problems.iter();
+            let problems = run
+                .problems
+                .iter()
+                .cloned()
+                .chain(run.miscounts(operations));
             self.problems
                 .extend(problems.map(|why| format!("{}: {why}", kind.name())));
         }
@@ -678,6 +696,17 @@ mod tests {
         assert_eq!(counts["write"]["ok"], 6);
         assert_eq!(counts["write"]["EACCES"], 4);
         assert!(counts["read"].is_empty());
+    }
+
+    #[test]
+    fn operations_that_are_not_counted_are_told() {
+        let mut run = Run::default();
+        add_counts(&mut run.counts, "TIMENS-COUNT write ok 3 EACCES 2\n");
+        assert_eq!(run.miscounts(5), None);
+        assert!(run.miscounts(6).is_some());
+        run.answers = parse("TIMENS-BEGIN 1\nTIMENS-END 1\n");
+        assert!(!same(&run.answers[0], &run.answers[0]));
+        assert_eq!(run.miscounts(6), None);
     }
 
     #[test]

@@ -61,7 +61,7 @@ const ACCESS: &str = " bytes by ";
 /// How many of these frames say whose data it is: who accesses it, perhaps by memcpy() or the like.
 const FRAMES: usize = 2;
 /// What they name if it is data of time namespaces.
-const OUR_RACES: [&str; 11] = [
+const OUR_RACES: [&str; 17] = [
     "timens",
     "time_ns",
     "time_namespace",
@@ -73,8 +73,16 @@ const OUR_RACES: [&str; 11] = [
     "ns_common",
     "FreezeLock",
     "TimensPage",
+    // C that reads a `struct ns_common`, of whatever kind.
+    "is_current_namespace",
+    "legitimize_ns",
+    "listns",
+    "lookup_ns",
+    "ns_ref",
+    "nsfs",
 ];
 /// Sets a flag in the current task, next to others that are read without a lock, for whatever calls it.
+/// Its accesses do not count, those that it races with do.
 const FOREIGN_RACE: &str = "ns_capable";
 
 /// What the reports of tools name that watch a kernel.
@@ -633,13 +641,16 @@ fn races(console: &str) -> (Vec<String>, usize) {
 fn is_ours(report: &[&str]) -> bool {
     let accesses = report.iter().enumerate();
     let accesses = accesses.filter(|(_, line)| line.contains(ACCESS));
-    let frames = accesses.flat_map(|(index, _)| report[index + 1..].iter().take(FRAMES));
+    let frames = accesses.map(|(index, _)| report[index + 1..].iter().take(FRAMES));
+    let frames = frames.map(|frames| frames.copied().collect());
+    let titles: Vec<_> = report[0].split(" / ").map(|name| vec![name]).collect();
+    let foreign = |lines: &Vec<&str>| lines.iter().any(|line| line.contains(FOREIGN_RACE));
     let named = |line: &str| OUR_RACES.iter().any(|name| line.contains(name));
-    let title = report[0];
-    !title.contains(FOREIGN_RACE)
-        && std::iter::once(&title)
-            .chain(frames)
-            .any(|line| named(line))
+    titles
+        .into_iter()
+        .chain(frames)
+        .filter(|lines| !foreign(lines))
+        .any(|lines| lines.into_iter().any(named))
 }
 
 /// The first line of a report, which says what it is about.
@@ -735,6 +746,11 @@ mod tests {
         let log = [
             report("a / b", ["a", "c", "vfs_write"]),
             report("a / ns_capable", ["ns_capable", "timens_install", "setns"]),
+            report("a / ns_capable", ["timens_commit", "setns", "syscall"]),
+            report(
+                "kfree / is_current_namespace",
+                ["kfree", "rcu_do_batch", "x"],
+            ),
             report("a / b", ["ktime_get", "BootTime", "namespace_rs"]),
             report("a / memcpy", ["memcpy", "namespace_rs", "vfs_write"]),
             report("a / timens_commit", ["timens_commit", "setns", "syscall"]),
@@ -745,11 +761,13 @@ mod tests {
         assert_eq!(
             titles,
             [
+                "BUG: KCSAN: data-race in a / ns_capable",
+                "BUG: KCSAN: data-race in kfree / is_current_namespace",
                 "BUG: KCSAN: data-race in a / memcpy",
                 "BUG: KCSAN: data-race in a / timens_commit"
             ]
         );
-        assert!(ours[1].ends_with("syscall+0x1/0x2"));
+        assert!(ours[3].ends_with("syscall+0x1/0x2"));
         assert_eq!(others, 3);
         assert!(problems("TIMENS-GUEST-END 0\n", &log, 0).is_empty());
     }

@@ -23,6 +23,7 @@
 #define NR_PAGES	2
 #define DIRTY_SIZE	(64 << 20)
 #define DIRTY_BYTE	0xa5
+#define PIPE_SIZE	65536	/* what a pipe holds by default */
 
 struct pages { __u64 words[NR_PAGES][512]; };
 
@@ -93,6 +94,19 @@ static void dirty_free_memory(struct __test_metadata *_metadata)
 	ASSERT_EQ(0, munmap(memory, DIRTY_SIZE));
 }
 
+/* The same for memory of the kernel's own, which pages with offsets come from next */
+static void dirty_free_pages(struct __test_metadata *_metadata)
+{
+	static char bytes[PIPE_SIZE];
+	int fds[2];
+
+	memset(bytes, DIRTY_BYTE, sizeof(bytes));
+	ASSERT_EQ(0, pipe(fds));
+	ASSERT_EQ(sizeof(bytes), write(fds[1], bytes, sizeof(bytes)));
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static struct time_offsets offsets_of_round(unsigned int round)
 {
 	return (struct time_offsets) {
@@ -116,10 +130,10 @@ TEST_F_TIMEOUT(vdso_page, offsets_and_nothing_else, 300)
 	struct pages pages;
 	unsigned int round, i, found;
 
-	dirty_free_memory(_metadata);
 	for (round = 0; round < 500; round++) {
 		const struct time_offsets offsets = offsets_of_round(round);
 
+		dirty_free_pages(_metadata);
 		enter_new(_metadata, &offsets);
 		get_pages(self, &pages);
 		for (found = i = 0; i < NR_PAGES; i++) {
