@@ -1330,6 +1330,8 @@ static unsigned int check_charge(const struct charge *charge, enum call wanted)
 		if (!pid) {
 			must(prctl(PR_SET_PDEATHSIG, SIGKILL), "die with the parent");
 			write_to("/proc/self/oom_score_adj", "-1000");
+			/* A page fault without memory is tried again and again. */
+			must(mlockall(MCL_CURRENT), "lock memory");
 			enter("little");
 			use_up(charge, held);
 		}
