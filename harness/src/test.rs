@@ -603,6 +603,17 @@ mod tests {
     }
 
     #[test]
+    fn a_race_that_is_skipped_has_failed() {
+        let status = |status| {
+            let mut result = Outcome::new("r", status, "one CPU");
+            insist(&mut result);
+            result.status
+        };
+        assert_eq!(status(Status::Skipped), Status::Failed);
+        assert_eq!(status(Status::Passed), Status::Passed);
+    }
+
+    #[test]
     fn every_unit_test_is_a_result() {
         let text = "running 2 tests\ntest a::b ... ok\ntest c ... ignored, why\n\
                     test result: ok. 1 passed\n";
