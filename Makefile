@@ -8,7 +8,8 @@
 #   KIND= ONLY=               sanitize: kasan (or ubsan, kmemleak: the same kernel) or kcsan alone; these
 #                             jobs: kunit, selftests, race, wide-race, witness, faults, age, fuzz
 #   FAULTS=                   planted: these alone, by the names of the files in harness/planted
-#   FUZZ=                     options of fuzz: --seed, --seeds, --operations, --replay
+#   FUZZ=                     options of fuzz: --seed, --seeds, --operations, --replay; of
+#                             fuzz-offsets: --seconds
 #   RACE= AGE=                options of race: --rounds; of age: --cycles, --hours, --starts
 #   BISECT= ROWS=             options of bisect: --from, --to; rows of matrix, by their names
 #   SIGNOFF= ASSISTED=        series: who submits it, which tools had a part in it
@@ -63,7 +64,7 @@ fuzz: tree ## a million random operations on both kernels, whose outcomes must b
 	@$(harness) fuzz $(FUZZ)
 
 fuzz-offsets: tree ## look for arguments that the kernel's arithmetic gets wrong, on the host
-	@$(harness) fuzz-offsets
+	@$(harness) fuzz-offsets $(FUZZ)
 
 race: tree ## tasks that race for new namespaces, on both kernels, with two and four CPUs
 	@$(harness) race $(RACE)

@@ -527,13 +527,13 @@ static int do_exec(void)
 
 static void arm(unsigned int nth);
 static bool disarm(void);
-static void open_fail_nth(void);
+static void get_ready(void);
 
 /* The child that executes: it shares the memory, not the descriptors, and has faults of its own. */
 static int execute(void *data)
 {
 	(void)data;
-	open_fail_nth();
+	get_ready();
 	arm(fault);
 	result->error = do_exec();
 	result->injected = disarm();
@@ -746,12 +746,14 @@ static bool disarm(void)
 }
 
 /* A task's own file: it goes on to be that of the task which opened it. */
-static void open_fail_nth(void)
+static void get_ready(void)
 {
 	int fd = must(open("/proc/thread-self/fail-nth", O_RDWR), "open fail-nth");
 
 	must(dup2(fd, FAIL_NTH_FD), "dup2");
 	close(fd);
+	/* To fault the page in must not meet the fault. */
+	result->error = 0;
 }
 
 /* The child: does the operation with its nth allocation failing. */
@@ -764,7 +766,7 @@ static void operate(const struct operation *operation, unsigned int nth)
 	if (operation->by_child) {
 		result->error = operation->operate();
 	} else {
-		open_fail_nth();
+		get_ready();
 		arm(nth);
 		result->error = operation->operate();
 		result->injected = disarm();

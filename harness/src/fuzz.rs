@@ -597,8 +597,13 @@ fn explain(
     let list: Vec<_> = operations.iter().map(u32::to_string).collect();
     let mut report = format!(
         "seed {seed}, sequence {sequence}: the operations that make the difference,\n\
-         again with: timens-harness fuzz --seed {seed} --replay {sequence}:{}\n",
-        list.join(",")
+         again with: make fuzz FUZZ='--seed {seed} --replay {sequence}:{}'{}\n",
+        list.join(","),
+        if kinds == KINDS {
+            ""
+        } else {
+            ", on other kernels than here"
+        }
     );
     report += &side_by_side(&stock[0].lines(), &ours[0].lines());
     let dir = context.out.join("fuzz");
