@@ -361,9 +361,12 @@ mod tests {
     use super::*;
     use crate::{
         current,
-        sync::atomic::{
-            Atomic,
-            Relaxed, //
+        sync::{
+            atomic::{
+                Atomic,
+                Relaxed, //
+            },
+            rcu, //
         },
         task::Kuid,
         user_namespace::{
@@ -551,6 +554,24 @@ mod tests {
         let first = Numbered::new(1)?;
         let second = Numbered::new(2)?;
         assert!(first.inum() != second.inum());
+        Ok(())
+    }
+
+    #[test]
+    fn who_has_found_it_under_rcu_may_look_at_it() -> Result {
+        let ns = Numbered::new(1)?;
+        let common = ns.ns_common().inner.get();
+        let inum = ns.inum();
+
+        let guard = rcu::read_lock();
+        // This does not sleep: none of what the namespace has goes with it.
+        drop(ns);
+        // SAFETY: The namespace was there in this critical section, and is freed after it. Nobody
+        // writes to its inode number.
+        let found = unsafe { (*common).inum };
+        drop(guard);
+        assert_eq!(ALIVE.load(Relaxed), 0);
+        assert_eq!(found, inum);
         Ok(())
     }
 
