@@ -133,6 +133,8 @@ fn kunit_on() -> [String; 1] {
 fn kasan(context: &Context, step: &Step) -> Result<Vec<String>> {
     let arguments = [
         &kunit_on()[..],
+        // One report is enough.
+        &["kasan.fault=panic".to_owned()],
         &race::rounds(KASAN_ROUNDS, 2 * KASAN_ROUNDS),
     ]
     .concat();
@@ -142,11 +144,8 @@ fn kasan(context: &Context, step: &Step) -> Result<Vec<String>> {
 
 fn kcsan(context: &Context, step: &Step) -> Result<Vec<String>> {
     let arguments = [KUNIT_OFF, WATCH].map(str::to_owned);
-    let arguments = [
-        &arguments[..],
-        &race::rounds(sanitize::ROUNDS, sanitize::ENDS),
-    ]
-    .concat();
+    let rounds = race::rounds(sanitize::ROUNDS, 2 * sanitize::ROUNDS);
+    let arguments = [&arguments[..], &rounds].concat();
     let said = watched_races(context, step, Trap::Kcsan, &arguments)?;
     whole(said.raced().collect(), &said)
 }

@@ -25,7 +25,7 @@ const KASAN_FUZZ: (u64, u32) = (1, 20);
 
 /// How many namespaces end under those that look them up, where KCSAN watches: that one is freed while
 /// it is still read would be seen once in thousands.
-pub const ENDS: u32 = 20_000;
+const ENDS: u32 = 20_000;
 
 /// Has KCSAN watch four times as many accesses as by itself, and each for up to a millisecond, twelve
 /// times as long: what races is done but once a round, and may take that long on an emulated CPU.
