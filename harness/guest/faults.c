@@ -752,7 +752,7 @@ static void get_ready(void)
 
 	must(dup2(fd, FAIL_NTH_FD), "dup2");
 	close(fd);
-	/* To fault the page in must not meet the fault. */
+	/* The page is faulted in here: else that would meet the fault, not the operation. */
 	result->error = 0;
 }
 
