@@ -16,6 +16,9 @@ use std::{
     process::{Command, Stdio},
 };
 
+/// What is wrong with a text that says of no test how it went.
+const NO_RESULTS: &str = "no KTAP results";
+
 /// What the parser found in one text.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Parsed {
@@ -146,7 +149,7 @@ pub fn programs(
 }
 
 /// The results of the last time that a program was run, but that a test which has passed before has
-/// passed; and beside them what failed before.
+/// passed; and beside them what failed before, or was skipped only then.
 fn best(mut tries: Vec<Vec<Outcome>>) -> (Vec<Outcome>, Vec<Outcome>) {
     let mut results = tries
         .pop()
@@ -157,8 +160,10 @@ fn best(mut tries: Vec<Vec<Outcome>>) -> (Vec<Outcome>, Vec<Outcome>) {
         .filter(|result| result.status != Status::Skipped)
         .partition(|result| result.status == Status::Passed);
     for result in &mut results {
-        let before = passed.iter().find(|before| before.name == result.name);
-        if let (Status::Failed, Some(before)) = (result.status, before) {
+        if result.status == Status::Passed {
+            continue;
+        }
+        if let Some(before) = passed.iter().find(|before| before.name == result.name) {
             failed.push(mem::replace(result, before.clone()));
         }
     }
@@ -208,7 +213,7 @@ fn judge(frame: Frame, parsed: Parsed) -> Vec<Outcome> {
         None => results.push(failure("never ended".to_owned())),
     }
     if results.is_empty() {
-        results.push(Outcome::new("", Status::Passed, ""));
+        results.push(failure(format!("{NO_RESULTS}: {}", last_line(frame.text))));
     }
     results
 }
@@ -227,7 +232,7 @@ pub fn results(context: &Context, text: &str) -> Result<Vec<Outcome>> {
     let failure = |reason| Outcome::new("", Status::Failed, reason);
     results.extend(parsed.complaints.into_iter().map(failure));
     if results.is_empty() {
-        results.push(failure("no KTAP results".to_owned()));
+        results.push(failure(NO_RESULTS.to_owned()));
     }
     Ok(results)
 }
@@ -265,6 +270,11 @@ mod tests {
         assert_eq!(status, [Status::Failed, Status::Passed]);
         let names: Vec<_> = failed.iter().map(|result| &*result.name).collect();
         assert_eq!(names, ["a", "b"]);
+        let third = vec![outcome("a", Status::Skipped), outcome("b", Status::Skipped)];
+        let (results, told) = best(vec![second, first, third]);
+        let status: Vec<_> = results.iter().map(|result| result.status).collect();
+        assert_eq!(status, [Status::Skipped, Status::Passed]);
+        assert_eq!(told.last().unwrap().status, Status::Skipped);
         assert_eq!(best(vec![]).0[0].reason, "did not run");
     }
 
@@ -300,7 +310,7 @@ mod tests {
         };
         use Status::{Failed, Passed, Skipped};
         assert_eq!(statuses(frame_of(0, ""), passed()), [Passed]);
-        assert_eq!(statuses(frame_of(0, ""), Parsed::default()), [Passed]);
+        assert_eq!(statuses(frame_of(0, ""), Parsed::default()), [Failed]);
         assert_eq!(statuses(frame_of(1, ""), passed()), [Passed, Failed]);
         assert_eq!(
             statuses(frame_of(4, "1..0 # SKIP why"), Parsed::default()),

@@ -34,8 +34,9 @@ const fn program(path: &'static str, limit: u32) -> Program {
 /// A test of the kernel's that can fail on a busy machine: one looks before what it waits for has
 /// happened, as pthread_join() returns before an exiting thread has dropped its namespaces; another
 /// counts what the test before it has left for a moment; a third needs more than the thirty seconds that
-/// kselftest gives a test when the kernel watches itself, where it is skipped if it never gets them. It
-/// is run again, and the summary says so.
+/// kselftest gives a test when the kernel watches itself, where it is skipped if it never gets them; one
+/// skips what it opens by handle too late, when the child that it belongs to has ended. It is run again,
+/// and the summary says so.
 const fn unsteady(path: &'static str, limit: u32) -> Program {
     Program {
         path,
@@ -243,6 +244,11 @@ pub const LISTS: [&List; 8] = [
 
 pub fn all() -> impl Iterator<Item = &'static Program> {
     LISTS.into_iter().flat_map(List::programs)
+}
+
+/// Whether it is one of the kernel's, or of ours: not a program that people use.
+pub fn is_selftest(program: &Program) -> bool {
+    all().any(|selftest| selftest.path == program.path)
 }
 
 impl List {

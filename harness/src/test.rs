@@ -9,7 +9,9 @@ use crate::{
     initramfs,
     kbuild::{self, Kind},
     ktap,
-    programs::{List, KASAN_SELFTESTS, KUNIT, NO_COUNTER, OTHER_VDSO, RACE, SELFTESTS, TOO_SLOW},
+    programs::{
+        self, List, KASAN_SELFTESTS, KUNIT, NO_COUNTER, OTHER_VDSO, RACE, SELFTESTS, TOO_SLOW,
+    },
     race,
     report::{keep, Check, Column, Outcome, Report, Status},
     series::Series,
@@ -358,12 +360,12 @@ impl<'a> Session<'a> {
             Ok(outcomes)
         });
         for (mut check, program) in checks.into_iter().zip(list.programs()) {
+            // Our kernel has all that they need.
+            if kind.is_ours() && programs::is_selftest(program) {
+                check.results.iter_mut().for_each(insist);
+            }
             if kind.watches_itself() && program.tries > 1 {
                 check.results.iter_mut().for_each(excuse);
-            }
-            // Our kernel has all that the tests of time namespaces need.
-            if kind.is_ours() && program.path.starts_with("timens/") {
-                check.results.iter_mut().for_each(insist);
             }
             self.add(check);
         }
