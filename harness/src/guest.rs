@@ -4,12 +4,14 @@
 
 use crate::{
     kbuild::Kind,
+    report::keep,
     steps::{Follower, Step, POLL},
     toolchain::find,
     Context,
 };
 use anyhow::{bail, Context as _, Result};
 use std::{
+    collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -167,8 +169,8 @@ pub struct Transcript {
     pub killed: bool,
     /// Data races of time namespaces that KCSAN reported, each report in full.
     pub races: Vec<String>,
-    /// How many it reported elsewhere in the kernel.
-    pub races_elsewhere: usize,
+    /// Those that it reported elsewhere in the kernel.
+    pub races_elsewhere: Vec<String>,
 }
 
 impl Transcript {
@@ -284,8 +286,10 @@ pub fn run(
             "{}: KCSAN reported {} races of time namespaces, {} elsewhere in the kernel",
             guest.name,
             transcript.races.len(),
-            transcript.races_elsewhere
+            transcript.races_elsewhere.len()
         ));
+        let text = elsewhere(&transcript.races_elsewhere);
+        keep(context, &format!("kcsan-elsewhere-{}", guest.name), &text)?;
     }
     Ok(transcript)
 }
@@ -613,9 +617,9 @@ pub fn reports(console: &str) -> impl Iterator<Item = String> + '_ {
     lines.map(|line| format!("the kernel reported: {}", line.trim_end()))
 }
 
-/// KCSAN's reports in a kernel's log: those about time namespaces, and how many others there are.
-fn races(console: &str) -> (Vec<String>, usize) {
-    let (mut ours, mut others) = (vec![], 0);
+/// KCSAN's reports in a kernel's log: those about time namespaces, and the others.
+fn races(console: &str) -> (Vec<String>, Vec<String>) {
+    let (mut ours, mut others) = (vec![], vec![]);
     let mut lines = console.lines().map(message);
     while let Some(line) = lines.next() {
         if !line.starts_with(RACE) {
@@ -628,13 +632,33 @@ fn races(console: &str) -> (Vec<String>, usize) {
             .chain(rest)
             .map(str::trim_end)
             .collect();
-        if is_ours(&report) {
-            ours.push(report.join("\n"));
-        } else {
-            others += 1;
-        }
+        let races = match is_ours(&report) {
+            true => &mut ours,
+            false => &mut others,
+        };
+        races.push(report.join("\n"));
     }
     (ours, others)
+}
+
+/// Whether a line is about data of time namespaces, or about code that deals with it.
+fn names_ours(line: &str) -> bool {
+    OUR_RACES.iter().any(|name| line.contains(name))
+}
+
+/// How often each race elsewhere was reported, and in full the reports that name something of time
+/// namespaces nevertheless, as what has called the code that races.
+fn elsewhere(reports: &[String]) -> String {
+    let mut counts = BTreeMap::<_, u32>::new();
+    for report in reports {
+        *counts.entry(title(report)).or_default() += 1;
+    }
+    let counts = counts.into_iter();
+    let counts = counts.map(|(title, count)| format!("{count:5} {title}\n"));
+    let near = reports.iter().filter(|report| names_ours(report));
+    counts
+        .chain(near.map(|report| format!("\n{report}\n")))
+        .collect()
 }
 
 /// Whether a report is about data of time namespaces, not about what they call.
@@ -645,12 +669,11 @@ fn is_ours(report: &[&str]) -> bool {
     let frames = frames.map(|frames| frames.copied().collect());
     let titles: Vec<_> = report[0].split(" / ").map(|name| vec![name]).collect();
     let foreign = |lines: &Vec<&str>| lines.iter().any(|line| line.contains(FOREIGN_RACE));
-    let named = |line: &str| OUR_RACES.iter().any(|name| line.contains(name));
     titles
         .into_iter()
         .chain(frames)
         .filter(|lines| !foreign(lines))
-        .any(|lines| lines.into_iter().any(named))
+        .any(|lines| lines.into_iter().any(names_ours))
 }
 
 /// The first line of a report, which says what it is about.
@@ -768,7 +791,13 @@ mod tests {
             ]
         );
         assert!(ours[3].ends_with("syscall+0x1/0x2"));
-        assert_eq!(others, 3);
+        assert_eq!(others.len(), 3);
+        let text = elsewhere(&others);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "    2 BUG: KCSAN: data-race in a / b");
+        assert_eq!(lines[1], "    1 BUG: KCSAN: data-race in a / ns_capable");
+        let near = lines[2..].iter().filter(|line| line.starts_with("BUG"));
+        assert_eq!(near.count(), 2, "{text}");
         assert!(problems("TIMENS-GUEST-END 0\n", &log, 0).is_empty());
     }
 

@@ -414,7 +414,7 @@ impl<'a> Session<'a> {
                     .collect(),
                 false => failed(format!(
                     "it was not reported; {} other races were",
-                    races.len() + transcript.races_elsewhere
+                    races.len() + transcript.races_elsewhere.len()
                 )),
             })
         });
