@@ -10,8 +10,9 @@
  *                         are started; see hour()
  *
  * A part's sample is a line "sample EVENTS BYTES", with what has been done so far, and the memory in
- * use when everything that is freed later has been, and lines "count NAME NUMBER": control groups
- * that are removed but not freed, and objects in each cache of the slab allocator that counts them.
+ * use when everything that is freed later has been, and lines "count NAME NUMBER SIZE": control groups
+ * that are removed but not freed, and objects in each cache of the slab allocator that counts them,
+ * with the bytes that one takes there.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -410,13 +411,13 @@ static void print_counts(void)
 {
 	FILE *file = fopen(CGROUPS "/cgroup.stat", "r");
 	char name[64];
-	long count;
+	long count, size;
 
 	if (!file)
 		error(1, errno, CGROUPS "/cgroup.stat");
 	while (fscanf(file, "%63s %ld ", name, &count) == 2) {
 		if (!strcmp(name, "nr_dying_descendants"))
-			printf("count dying-cgroups %ld\n", count);
+			printf("count dying-cgroups %ld 0\n", count);
 	}
 	fclose(file);
 
@@ -427,8 +428,8 @@ static void print_counts(void)
 	/* Two lines tell the columns. */
 	if (fscanf(file, "%*[^\n] %*[^\n] "))
 		error(1, 0, "/proc/slabinfo has no head");
-	while (fscanf(file, "%63s %ld%*[^\n] ", name, &count) == 2)
-		printf("count %s %ld\n", name, count);
+	while (fscanf(file, "%63s %ld %*d %ld%*[^\n] ", name, &count, &size) == 3)
+		printf("count %s %ld %ld\n", name, count, size);
 	fclose(file);
 }
 

@@ -33,7 +33,7 @@ use std::{
 };
 
 /// Operations of a sequence, which begins with a fresh set of processes.
-const LENGTH: u32 = 200;
+pub const LENGTH: u32 = 200;
 /// Sequences of one boot.
 const SEQUENCES: u32 = 500;
 /// How long a guest may take for a sequence; it gives up an operation that hangs by itself.

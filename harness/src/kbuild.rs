@@ -65,6 +65,8 @@ pub enum Kind {
     /// Ours, with all tools that can be had in one kernel: KASAN, UBSAN, kmemleak, the checks of
     /// locks and RCU, and faults.
     RustKasan,
+    /// The same with the vDSO as it was.
+    RustStockVdsoKasan,
     /// Ours, where allocations can be made to fail, and objects be counted.
     RustFaults,
     /// The kernel's own, with the same.
@@ -98,6 +100,7 @@ impl Kind {
             Self::RustBench => "rust-bench",
             Self::RustBenchCalls => "rust-bench-calls",
             Self::RustKasan => "rust-kasan",
+            Self::RustStockVdsoKasan => "rust-stock-vdso-kasan",
             Self::RustFaults => "rust-faults",
             Self::StockFaults => "stock-faults",
             Self::RustCoverage => "rust-coverage",
@@ -135,6 +138,16 @@ impl Kind {
                 "kmemleak",
                 "faults",
             ],
+            Self::RustStockVdsoKasan => &[
+                "base",
+                "rust",
+                "stock-vdso",
+                "sanitize",
+                "kasan",
+                "ubsan",
+                "kmemleak",
+                "faults",
+            ],
             Self::RustKcsan => &["base", "rust", "offset-page", "sanitize", "kcsan"],
             Self::StockKcsan => &["base", "stock", "stock-vdso", "sanitize", "kcsan"],
             Self::StockClients => &["base", "stock", "stock-vdso", "clients"],
@@ -164,7 +177,7 @@ impl Kind {
             | Self::RustPlantedKasan
             | Self::RustBisect
             | Self::RustLint => Self::Rust,
-            Self::RustStockVdsoCoverage => Self::RustStockVdso,
+            Self::RustStockVdsoCoverage | Self::RustStockVdsoKasan => Self::RustStockVdso,
             tested => tested,
         }
     }
@@ -217,6 +230,7 @@ impl Kind {
             | Self::RustClients
             | Self::RustLint => Some(Self::Rust),
             Self::RustStockVdsoCoverage => Some(Self::RustCoverage),
+            Self::RustStockVdsoKasan => Some(Self::RustKasan),
             Self::RustBenchCalls => Some(Self::RustBench),
             Self::RustPlantedKasan => Some(Self::RustPlanted),
             Self::StockBench | Self::StockFaults | Self::StockKcsan | Self::StockClients => {

@@ -32,7 +32,7 @@ mod toolchain;
 mod warnings;
 
 use anyhow::{anyhow, bail, Context as _, Result};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use guest::Accelerator;
 use kbuild::Kind;
 use nix::{
@@ -184,10 +184,10 @@ impl Context {
     }
 }
 
-/// Runs the command and says whether what it checked was good.
-fn run(command: Subcommands) -> Result<bool> {
+/// Runs the command of that name and says whether what it checked was good.
+fn run(command: Subcommands, name: &str) -> Result<bool> {
     let context = Context::new()?;
-    let _lock = match &command {
+    let lock = match &command {
         // Only looks.
         Subcommands::CoverLetter => None,
         // Is open as long as its user likes: locks by itself.
@@ -196,6 +196,9 @@ fn run(command: Subcommands) -> Result<bool> {
         Subcommands::BenchVdso(options) if options.only_checks() => None,
         _ => Some(context.lock()?),
     };
+    if lock.is_some() {
+        report::forget(&context, name)?;
+    }
     match command {
         Subcommands::Build { kind } => {
             kbuild::build(&context, &mut context.steps(kbuild::BUILD_STEPS)?, kind)?;
@@ -228,7 +231,10 @@ fn run(command: Subcommands) -> Result<bool> {
 }
 
 fn main() -> ExitCode {
-    match run(Arguments::parse().command) {
+    let matches = Arguments::command().get_matches();
+    let name = matches.subcommand_name().unwrap_or_default();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match run(arguments.command, name) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

@@ -191,7 +191,7 @@ fn allocations(context: &Context, step: &Step) -> Result<Vec<String>> {
 }
 
 fn life(context: &Context, step: &Step) -> Result<Vec<String>> {
-    let life = age::live(context, step, KIND, age::SHORT)?;
+    let life = age::live(context, step, KIND, &age::of_cycles(age::SHORT))?;
     Ok(life.failures(&life))
 }
 

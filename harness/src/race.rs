@@ -55,9 +55,14 @@ pub struct Options {
 pub fn rounds(count: u32, ends: u32) -> [String; 3] {
     [
         format!("TIMENS_JOIN_RACE_ROUNDS={count}"),
-        format!("TIMENS_OFFSETS_RACE_ROUNDS={}", count / 10),
+        format!("TIMENS_OFFSETS_RACE_ROUNDS={}", offsets_rounds(count)),
         format!("TIMENS_OFFSETS_RACE_ENDS={ends}"),
     ]
+}
+
+/// How many rounds offsets_race has where join_race has `count`.
+pub fn offsets_rounds(count: u32) -> u32 {
+    count / 10
 }
 
 /// What can be wrong: in short, and as the programs say it behind a number.

@@ -5,7 +5,7 @@
 use crate::Context;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt, fs, path::Path};
+use std::{collections::BTreeMap, fmt, fs, io, path::Path};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -59,6 +59,17 @@ pub fn keep(context: &Context, name: &str, text: &str) -> Result<()> {
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let path = dir.join(format!("{name}.txt"));
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Forgets what an earlier run of a command has found, which is not to be taken for this one's.
+pub fn forget(context: &Context, name: &str) -> Result<()> {
+    let path = context.out.join(format!("results/{name}.txt"));
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// One row's results in one column.

@@ -3,9 +3,10 @@
 //! `sanitize` and `faults`: kernels that watch themselves, and allocations that fail.
 
 use crate::{
+    age, fuzz,
     kbuild::{self, Kind},
     programs::{RACE, WIDE_RACE},
-    race::rounds,
+    race::{offsets_rounds, rounds},
     report::Column,
     series::{git_in, series_tree},
     test::{note, passed, Session, KUNIT_OFF, SHORT_FUZZ},
@@ -90,23 +91,44 @@ impl Job {
             _ => 1,
         }
     }
+
+    /// How much it tries, where its results don't say it: the races' rounds and namespaces that end, the
+    /// sequences of random operations.
+    fn numbers(self, count: u32, ends: u32, sequences: u32) -> Option<String> {
+        let cpus = match self {
+            Self::Race | Self::Witness => 2,
+            Self::WideRace => 4,
+            Self::Age => return Some(format!("{} namespaces that come and go", age::SHORT)),
+            Self::Fuzz => return Some(format!("{} random operations", sequences * fuzz::LENGTH)),
+            Self::Selftests | Self::Kunit | Self::Faults => return None,
+        };
+        Some(format!(
+            "{cpus} CPUs: {count} rounds of each race in join_race, {} in offsets_race, {ends} namespaces \
+             that end",
+            offsets_rounds(count)
+        ))
+    }
 }
 
 /// The jobs of some kernels, each of which comes behind its sibling.
 type Jobs = &'static [(Kind, &'static [Job])];
 
-const KASAN: Jobs = &[(
-    Kind::RustKasan,
-    &[
-        Job::Kunit,
-        Job::Selftests,
-        Job::Race,
-        Job::WideRace,
-        Job::Faults,
-        Job::Age,
-        Job::Fuzz,
-    ],
-)];
+const KASAN: Jobs = &[
+    (
+        Kind::RustKasan,
+        &[
+            Job::Kunit,
+            Job::Selftests,
+            Job::Race,
+            Job::WideRace,
+            Job::Faults,
+            Job::Age,
+            Job::Fuzz,
+        ],
+    ),
+    // These jobs come by all that only this vDSO has.
+    (Kind::RustStockVdsoKasan, &[Job::Selftests, Job::Race]),
+];
 
 const KCSAN: Jobs = &[
     (
@@ -187,11 +209,12 @@ fn run(
         }
         session.selftests();
     }
+    let mut tried = String::new();
     for &(kind, jobs) in all {
         session.pack(kind);
         let arguments = [KUNIT_OFF, WATCH].map(str::to_owned);
         let (count, operations) = match kind {
-            Kind::RustKasan => (KASAN_ROUNDS, KASAN_FUZZ),
+            Kind::RustKasan | Kind::RustStockVdsoKasan => (KASAN_ROUNDS, KASAN_FUZZ),
             _ => (ROUNDS, SHORT_FUZZ),
         };
         for job in jobs.iter().filter(wanted) {
@@ -200,6 +223,9 @@ fn run(
                 _ => 2 * count,
             };
             let race = [&arguments[..], &rounds(count, ends)].concat();
+            if let Some(numbers) = job.numbers(count, ends, operations.1) {
+                tried += &format!("\n{}: {numbers}", kind.name());
+            }
             match job {
                 Job::Kunit => session.kunit(kind),
                 Job::Selftests => session.selftest_programs(kind),
@@ -216,7 +242,7 @@ fn run(
             }
         }
     }
-    session.finish(name)
+    session.finish_with(name, &tried)
 }
 
 /// Has a tree of the series in which KCSAN sees Rust.

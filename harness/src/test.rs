@@ -140,6 +140,7 @@ pub fn note(kind: Kind) -> &'static str {
     match kind {
         Kind::StockOffsetPage | Kind::RustStockVdso => ", other vDSO",
         Kind::RustKasan => ", KASAN",
+        Kind::RustStockVdsoKasan => ", other vDSO, KASAN",
         Kind::RustKcsan | Kind::StockKcsan => ", KCSAN",
         _ => "",
     }
@@ -373,15 +374,15 @@ impl<'a> Session<'a> {
     }
 
     /// Boots a guest that runs the selftests, all but those for which the kernel is too slow: these are
-    /// skipped, and counted.
+    /// skipped, and counted. Where only the vDSO is another, these are those of time namespaces.
     pub fn selftest_programs(&mut self, kind: Kind) {
-        let arguments = [KUNIT_OFF.to_owned()];
-        if kind != Kind::RustKasan {
-            self.programs(kind, &SELFTESTS, &arguments, false, None);
-            return;
-        }
-        self.programs(kind, &KASAN_SELFTESTS, &arguments, false, None);
-        for program in TOO_SLOW {
+        let (list, too_slow_for_it) = match kind {
+            Kind::RustKasan => (&KASAN_SELFTESTS, TOO_SLOW),
+            Kind::RustStockVdsoKasan => (&OTHER_VDSO, &[][..]),
+            _ => (&SELFTESTS, &[][..]),
+        };
+        self.programs(kind, list, &[KUNIT_OFF.to_owned()], false, None);
+        for program in too_slow_for_it {
             self.add(Check {
                 name: format!("{}{}", program.path, note(kind)),
                 column: column(kind),
@@ -426,7 +427,7 @@ impl<'a> Session<'a> {
         let context = self.context;
         let name = format!("guest: age{}", note(kind));
         self.check(&name, column(kind), |step| {
-            let life = age::live(context, step, kind, age::SHORT)?;
+            let life = age::live(context, step, kind, &age::of_cycles(age::SHORT))?;
             Ok(outcomes(life.problems))
         });
     }
