@@ -55,8 +55,8 @@ use core::{
 /// - instances are either made by [`create`], so that there is no safe way to initialise one
 ///   elsewhere, or are static, with a `struct ns_common` that `NS_COMMON_INIT` initialised;
 /// - no reference to an instance is taken while it is initialised, or dropped, or by
-///   [`owner`](Namespace::owner), which is called also for one that has no references any more, and
-///   under a spinlock: it must not sleep;
+///   [`ns_common`](Namespace::ns_common) or [`owner`](Namespace::owner), which are called also for
+///   one that has no references any more, the latter under a spinlock: it must not sleep;
 /// - [`AlwaysRefCounted::inc_ref`] and [`AlwaysRefCounted::dec_ref`] do no more than to call
 ///   [`NsCommon::get`] and [`NsCommon::put`].
 pub unsafe trait Namespace: AlwaysRefCounted + Send + Sync + Sized + 'static {
@@ -124,7 +124,8 @@ impl<T: Namespace> NsCommon<T> {
     pub fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             // INVARIANT: On success `__ns_common_init` has initialised all of it, except for
-            // `ns_rcu`, which is not used before the release.
+            // `ns_rcu`, which is not used before the release, and for the children of its tree
+            // nodes, which are set when it is put into the trees.
             inner <- Opaque::try_ffi_init(|slot| {
                 // SAFETY: `slot` is valid for writes, and by the trait's safety requirements type
                 // and operations belong together. With an `inum` of 0 one is allocated.
@@ -152,7 +153,9 @@ impl<T: Namespace> NsCommon<T> {
     #[doc(alias = "ns_ref_inc")]
     #[inline]
     pub fn get(&self) {
-        // SAFETY: `self` is part of a live namespace, so that its reference count is not zero.
+        // SAFETY: By the type invariants the `struct ns_common` is initialised. As there is a
+        // reference to the namespace that it is part of, its count is not zero; if it is part of
+        // none, nothing depends on the count.
         unsafe { bindings::__ns_ref_inc(self.inner.get()) };
     }
 

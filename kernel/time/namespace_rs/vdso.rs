@@ -138,9 +138,9 @@ pub(crate) fn page_of_current<'a>(
 ) -> Option<&'a TimensPage> {
     // `vvar_fault()` doesn't let faults get here that come from elsewhere, such as from
     // /proc/PID/mem or process_vm_readv(2).
-    let remote = !current.mm().is_some_and(|mm| ptr::eq(mm, vma.mm()));
-    if warn_on!(remote) {
+    if !current.mm().is_some_and(|mm| ptr::eq(mm, vma.mm())) {
         pr_warn!("vvar_page accessed remotely\n");
+        warn_on!(true);
         return None;
     }
     current.nsproxy()?.time_ns::<TimeNamespace>().vdso_page()
