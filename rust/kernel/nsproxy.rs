@@ -93,8 +93,8 @@ impl<'a> NewNsProxy<'a> {
     /// Replaces the time namespace.
     ///
     /// By the time that a task uses this `struct nsproxy` the offsets of `ns` must not change any
-    /// more, as the task reads them without a lock: `timens_commit()` sees to that, which
-    /// `timens_on_fork()` calls, and `commit_nsset()` for setns(2).
+    /// more, as the task reads them without a lock: `timens_on_fork()` sees to that, and for
+    /// setns(2) `timens_commit()`, which `commit_nsset()` calls.
     #[cfg(CONFIG_TIME_NS)]
     #[inline]
     pub fn set_time_ns<T: Namespace<Raw = bindings::time_namespace>>(&mut self, ns: ARef<T>) {
