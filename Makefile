@@ -5,8 +5,11 @@
 #   KDIR= or LINUX_TARBALL=   a Linux 7.3.y of your own in place of Debian's package
 #   RUSTC= LLVM= BINDGEN=     tools of your own
 #   JOBS= ACCEL=              parallel jobs, QEMU accelerator
-#   KIND= ONLY=               sanitize: kasan (or ubsan, kmemleak: the same kernel) or kcsan alone; these
-#                             jobs: kunit, selftests, race, wide-race, witness, faults, age, fuzz
+#   KIND=                     sanitize: kasan (or ubsan, kmemleak: the same kernels) or kcsan alone
+#   KERNEL=                   sanitize: these of its kernels: rust-kasan, rust-stock-vdso-kasan, rust-kcsan,
+#                             stock-kcsan
+#   ONLY=                     sanitize: these jobs: kunit, selftests, race, wide-race, witness, faults, age,
+#                             fuzz
 #   FAULTS=                   planted: these alone, by the names of the files in harness/planted
 #   FUZZ=                     options of fuzz: --seed, --seeds, --operations, --replay; of
 #                             fuzz-offsets: --seconds
@@ -73,7 +76,7 @@ age: tree ## a hundred thousand namespaces and a day of a container host, on bot
 	@$(harness) age $(AGE)
 
 sanitize: tree ## run the tests on kernels with KASAN, UBSAN, kmemleak and lock checks, and with KCSAN
-	@$(harness) sanitize $(KIND) $(ONLY:%=--only %)
+	@$(harness) sanitize $(KIND) $(KERNEL:%=--kernel %) $(ONLY:%=--only %)
 
 faults: tree ## let each allocation fail that an operation on time namespaces makes, on both kernels
 	@$(harness) faults

@@ -1134,6 +1134,8 @@ static void prepare_faults(void)
 	set_fault("failslab/ignore-gfp-wait", "0");
 	set_fault("fail_page_alloc/verbose", "0");
 	set_fault("fail_page_alloc/ignore-gfp-wait", "0");
+	/* Stacks of tasks, and pages of processes. */
+	set_fault("fail_page_alloc/ignore-gfp-highmem", "0");
 	set_fault("fail_page_alloc/min-order", "0");
 	/* What a cgroup without memory says of itself is long enough. */
 	write_to("/proc/sys/vm/oom_dump_tasks", "0");

@@ -63,7 +63,7 @@ const ACCESS: &str = " bytes by ";
 /// How many of these frames say whose data it is: who accesses it, perhaps by memcpy() or the like.
 const FRAMES: usize = 2;
 /// What they name if it is data of time namespaces.
-const OUR_RACES: [&str; 17] = [
+const OUR_RACES: [&str; 20] = [
     "timens",
     "time_ns",
     "time_namespace",
@@ -75,6 +75,10 @@ const OUR_RACES: [&str; 17] = [
     "ns_common",
     "FreezeLock",
     "TimensPage",
+    // Modules of the kernel crate, as rustc writes them in the names of functions.
+    "6kernel7nsproxy",
+    "6kernel14user_namespace",
+    "6kernel4time8timespec",
     // C that reads a `struct ns_common`, of whatever kind.
     "is_current_namespace",
     "legitimize_ns",

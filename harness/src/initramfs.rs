@@ -62,7 +62,7 @@ pub fn pack(context: &Context, step: &Step, kind: Kind) -> Result<PathBuf> {
     }
     image.add_lists(&dir, &programs::LISTS)?;
     for program in programs::all() {
-        let path = context.installed_selftests().join(program.path);
+        let path = context.selftest(kind, program.path);
         // One that was not built is told of by the guest, as a failure of that program.
         if path.exists() {
             image.add(&format!("/selftests/{}", program.path), path.clone());

@@ -21,6 +21,8 @@ const COLD_BUILD_LINES: u64 = 2100;
 
 /// The directories under tools/testing/selftests whose programs are run.
 const SELFTEST_TARGETS: &str = "timens clone3 pidfd namespaces drivers/ntsync";
+/// Those of them with tests that take longer than kselftest lets them, where the kernel watches itself.
+const PATIENT_SELFTEST_TARGETS: &str = "namespaces drivers/ntsync";
 
 /// Where the selftests' own `make install` puts them.
 pub const INSTALLED_SELFTESTS: &str = "kselftest/kselftest_install";
@@ -271,8 +273,18 @@ impl Context {
         self.out.join("build/selftests")
     }
 
-    pub fn installed_selftests(&self) -> PathBuf {
-        self.selftests_dir().join(INSTALLED_SELFTESTS)
+    fn patient_selftests_dir(&self) -> PathBuf {
+        self.out.join("build/patient-selftests")
+    }
+
+    /// A selftest, as it is for one kernel: whether it has been built is another matter.
+    pub fn selftest(&self, kind: Kind, path: &str) -> PathBuf {
+        let installed = |dir: PathBuf| dir.join(INSTALLED_SELFTESTS).join(path);
+        let patient = installed(self.patient_selftests_dir());
+        match kind.watches_itself() && patient.exists() {
+            true => patient,
+            false => installed(self.selftests_dir()),
+        }
     }
 }
 
@@ -509,6 +521,19 @@ pub fn selftests(context: &Context, step: &Step) -> Result<()> {
         &variables,
         &options,
     )
+}
+
+/// Builds and installs those of [`PATIENT_SELFTEST_TARGETS`], which then have the time that
+/// harness/guest/patient.h gives them.
+pub fn patient_selftests(context: &Context, step: &Step) -> Result<()> {
+    let variables = context.toolchain.make_variables()?;
+    let header = context.top.join("harness/guest/patient.h");
+    let options = [
+        &format!("TARGETS={PATIENT_SELFTEST_TARGETS}")[..],
+        &format!("USERCFLAGS=-include {}", header.display()),
+    ];
+    let dir = context.patient_selftests_dir();
+    selftests_in(context, step, &context.tree, &dir, &variables, &options)
 }
 
 /// Builds and installs a tree's selftests in a directory. The kernel's make and the selftests' are told

@@ -33,9 +33,8 @@ const fn program(path: &'static str, limit: u32) -> Program {
 
 /// A test of the kernel's that can fail on a busy machine: one looks before what it waits for has
 /// happened, as pthread_join() returns before an exiting thread has dropped its namespaces; another
-/// counts what the test before it has left for a moment; a third needs more than the thirty seconds that
-/// kselftest gives a test when the kernel watches itself, where it is skipped if it never gets them; one
-/// skips what it opens by handle too late, when the child that it belongs to has ended. It is run again,
+/// counts what the test before it has left for a moment; a third may need more than the thirty seconds
+/// that kselftest gives it; one skips what it opens by handle too late, when the child that it belongs to has ended. It is run again,
 /// and the summary says so.
 const fn unsteady(path: &'static str, limit: u32) -> Program {
     Program {
@@ -96,31 +95,18 @@ const OTHERS: &[Program] = &[
     program("namespaces/cred_change_test", 60),
     program("namespaces/regression_pidfd_setns_test", 60),
     program("namespaces/siocgskns_test", 120),
+    unsteady("namespaces/stress_test", 240),
     unsteady("namespaces/ns_active_ref_test", 120),
     unsteady("drivers/ntsync/ntsync", 120),
 ];
-
-/// Makes namespaces by the hundred.
-const STRESS: &[Program] = &[unsteady("namespaces/stress_test", 240)];
 
 /// Everything that touches time namespaces.
 pub const SELFTESTS: List = List {
     name: "selftests",
     note: "",
     machine: Machine::Fast,
-    groups: &[STOCK_TIMENS, OUR_TIMENS, OTHERS, STRESS],
-};
-
-/// The same without [`TOO_SLOW`], for the kernel with KASAN.
-pub const KASAN_SELFTESTS: List = List {
-    name: "kasan-selftests",
-    note: "",
-    machine: Machine::Fast,
     groups: &[STOCK_TIMENS, OUR_TIMENS, OTHERS],
 };
-
-/// What that takes longer for than the thirty seconds that kselftest gives a test.
-pub const TOO_SLOW: &[Program] = STRESS;
 
 /// What every commit of the series, and every architecture, has to pass.
 pub const STOCK: List = List {
@@ -231,9 +217,8 @@ pub const KUNIT: List = List {
     groups: &[],
 };
 
-pub const LISTS: [&List; 8] = [
+pub const LISTS: [&List; 7] = [
     &SELFTESTS,
-    &KASAN_SELFTESTS,
     &STOCK,
     &OTHER_VDSO,
     &NO_COUNTER,

@@ -49,6 +49,9 @@ pub struct Options {
     /// These jobs alone.
     #[arg(long, value_name = "JOB")]
     only: Vec<Job>,
+    /// On these kernels alone.
+    #[arg(long, value_name = "KERNEL")]
+    kernel: Vec<Kind>,
     /// With the kernels as they are.
     #[arg(long, hide = true)]
     no_build: bool,
@@ -157,9 +160,15 @@ pub fn sanitize(context: &Context, options: &Options) -> Result<bool> {
         Some(Tool::Kasan) => KASAN.to_vec(),
         Some(Tool::Kcsan) => KCSAN.to_vec(),
     };
-    let only = &options.only;
-    all.retain(|(_, jobs)| only.is_empty() || jobs.iter().any(|job| only.contains(job)));
-    ensure!(!all.is_empty(), "no kernel of these has the jobs of --only");
+    let (only, kernels) = (&options.only, &options.kernel);
+    all.retain(|(kind, jobs)| {
+        (only.is_empty() || jobs.iter().any(|job| only.contains(job)))
+            && (kernels.is_empty() || kernels.contains(kind))
+    });
+    ensure!(
+        !all.is_empty(),
+        "this tool has no kernel that is of --kernel and has the jobs of --only"
+    );
     run(context, "sanitize", &all, only, options.no_build)
 }
 
@@ -186,7 +195,10 @@ fn run(
     let build = if no_build {
         0
     } else {
-        (plain.len() + all.len()) * kbuild::BUILD_STEPS + 1 + usize::from(has_kcsan) + watched.len()
+        // The selftests are built once as they are, and once for the kernels that watch themselves.
+        let selftests = 1 + usize::from(!watched.is_empty());
+        let builds = (plain.len() + all.len()) * kbuild::BUILD_STEPS;
+        builds + selftests + usize::from(has_kcsan) + watched.len()
     };
     let jobs = all.iter().flat_map(|(_, jobs)| jobs.iter().filter(wanted));
     let jobs: usize = jobs.map(|job| job.steps()).sum();
@@ -200,7 +212,7 @@ fn run(
         }
         plain.into_iter().for_each(|kind| session.build(kind));
         all.iter().for_each(|&(kind, _)| session.build(kind));
-        for kind in watched {
+        for &kind in &watched {
             let name = format!("Rust's accesses are watched{}", note(kind));
             session.check(&name, Column::Ours, |_| {
                 is_watched(context, kind)?;
@@ -208,6 +220,9 @@ fn run(
             });
         }
         session.selftests();
+        if !watched.is_empty() {
+            session.patient_selftests();
+        }
     }
     let mut tried = String::new();
     for &(kind, jobs) in all {

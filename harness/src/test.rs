@@ -9,9 +9,7 @@ use crate::{
     initramfs,
     kbuild::{self, Kind},
     ktap,
-    programs::{
-        self, List, KASAN_SELFTESTS, KUNIT, NO_COUNTER, OTHER_VDSO, RACE, SELFTESTS, TOO_SLOW,
-    },
+    programs::{self, List, KUNIT, NO_COUNTER, OTHER_VDSO, RACE, SELFTESTS},
     race,
     report::{keep, Check, Column, Outcome, Report, Status},
     series::Series,
@@ -206,35 +204,12 @@ fn conduct(transcript: &Transcript) -> Vec<Outcome> {
     outcomes(transcript.complaints())
 }
 
-/// What kselftest says of a test that it has ended, after thirty seconds that can't be made more.
-const ENDED: &str = "Test terminated by timeout";
-
-/// A test of ntsync's that may need more of them on a kernel that watches itself, and has nothing to do
-/// with time namespaces.
-const STRESS: &str = "global.stress_wait";
-
-/// That it was ended each time says nothing of such a kernel.
-fn excuse(result: &mut Outcome) {
-    let ended = result.status == Status::Failed && result.reason.contains(ENDED);
-    if ended && result.name == STRESS {
-        *result = too_slow(&result.name);
-    }
-}
-
 /// A test that was skipped has failed.
 fn insist(result: &mut Outcome) {
     if result.status == Status::Skipped {
         let why = format!("it was skipped: {}", result.reason);
         *result = Outcome::new(&result.name, Status::Failed, why);
     }
-}
-
-fn too_slow(name: &str) -> Outcome {
-    Outcome::new(
-        name,
-        Status::Skipped,
-        "too slow with this kernel for the thirty seconds of kselftest",
-    )
 }
 
 /// A failure for each complaint.
@@ -331,6 +306,15 @@ impl<'a> Session<'a> {
         });
     }
 
+    /// Builds those that a kernel which watches itself needs more time for.
+    pub fn patient_selftests(&mut self) {
+        let context = self.context;
+        self.check("build patient selftests", Column::Host, |step| {
+            kbuild::patient_selftests(context, step)?;
+            Ok(passed())
+        });
+    }
+
     pub fn pack(&mut self, kind: Kind) {
         let context = self.context;
         let name = format!("pack the guest{}", note(kind));
@@ -365,32 +349,19 @@ impl<'a> Session<'a> {
             if kind.is_ours() && programs::is_selftest(program) {
                 check.results.iter_mut().for_each(insist);
             }
-            if kind.watches_itself() && program.tries > 1 {
-                check.results.iter_mut().for_each(excuse);
-            }
             self.add(check);
         }
         said
     }
 
-    /// Boots a guest that runs the selftests, all but those for which the kernel is too slow: these are
-    /// skipped, and counted. Where only the vDSO is another, these are those of time namespaces.
+    /// Boots a guest that runs the selftests. Where only the vDSO is another, these are those of time
+    /// namespaces.
     pub fn selftest_programs(&mut self, kind: Kind) {
-        let (list, too_slow_for_it) = match kind {
-            Kind::RustKasan => (&KASAN_SELFTESTS, TOO_SLOW),
-            Kind::RustStockVdsoKasan => (&OTHER_VDSO, &[][..]),
-            _ => (&SELFTESTS, &[][..]),
+        let list = match kind {
+            Kind::RustStockVdsoKasan => &OTHER_VDSO,
+            _ => &SELFTESTS,
         };
         self.programs(kind, list, &[KUNIT_OFF.to_owned()], false, None);
-        for program in too_slow_for_it {
-            self.add(Check {
-                name: format!("{}{}", program.path, note(kind)),
-                column: column(kind),
-                seconds: 0.0,
-                results: vec![too_slow("")],
-                failed_before: vec![],
-            });
-        }
     }
 
     /// Has a stock kernel with KCSAN join namespaces in a race. KCSAN must report it, by a name of
@@ -593,19 +564,6 @@ fn cargo_results(text: &str) -> Vec<Outcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_what_was_ended_of_the_stress_is_excused() {
-        let status = |name: &str, reason: &str| {
-            let mut result = Outcome::new(name, Status::Failed, reason);
-            excuse(&mut result);
-            result.status
-        };
-        let ended = format!("stress_wait: {ENDED} FAIL");
-        assert_eq!(status(STRESS, &ended), Status::Skipped);
-        assert_eq!(status(STRESS, "Expected 1"), Status::Failed);
-        assert_eq!(status("global.wake_all", &ended), Status::Failed);
-    }
 
     #[test]
     fn a_test_that_is_skipped_has_failed() {
