@@ -1366,6 +1366,12 @@ static int map_result(void)
 	return result == MAP_FAILED ? -1 : 0;
 }
 
+/*
+ * The C library has the kernel write to each task's area of restartable sequences, and the kernel kills a
+ * task when it has no page for that. It must not: when a process dies, that is to say something.
+ */
+#define TUNABLES "GLIBC_TUNABLES"
+
 int main(int argc, char **argv)
 {
 	static const struct charge plain = {
@@ -1386,6 +1392,10 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && !strcmp(argv[1], "after-exec")) {
 		return map_result() ? MET_FAULT : after_exec(argv[2]);
+	}
+	if (!getenv(TUNABLES)) {
+		must(setenv(TUNABLES, "glibc.pthread.rseq=0", 1), "set " TUNABLES);
+		must(execv("/proc/self/exe", argv), "execute myself");
 	}
 	self = argv[0];
 	if (!rounds || sscanf(rounds, "%u", &more_rounds) != 1)
