@@ -34,8 +34,8 @@ const fn program(path: &'static str, limit: u32) -> Program {
 /// A test of the kernel's that can fail on a busy machine: one looks before what it waits for has
 /// happened, as pthread_join() returns before an exiting thread has dropped its namespaces; another
 /// counts what the test before it has left for a moment; a third may need more than the thirty seconds
-/// that kselftest gives it; one skips what it opens by handle too late, when the child that it belongs to has ended. It is run again,
-/// and the summary says so.
+/// that kselftest gives it; one skips what it opens by handle too late, when the child that it belongs to
+/// has ended. It is run again, and the summary says so.
 const fn unsteady(path: &'static str, limit: u32) -> Program {
     Program {
         path,
