@@ -8,8 +8,7 @@
 #   KIND=                     sanitize: kasan (or ubsan, kmemleak: the same kernels) or kcsan alone
 #   KERNEL=                   sanitize: these of its kernels: rust-kasan, rust-stock-vdso-kasan, rust-kcsan,
 #                             stock-kcsan
-#   ONLY=                     sanitize: these jobs: kunit, selftests, race, wide-race, witness, faults, age,
-#                             fuzz
+#   ONLY=                     sanitize: these jobs: kunit, selftests, race, wide-race, faults, age, fuzz
 #   FAULTS=                   planted: these alone, by the names of the files in harness/planted
 #   FUZZ=                     options of fuzz: --seed, --seeds, --operations, --replay; of
 #                             fuzz-offsets: --seconds

@@ -1234,6 +1234,28 @@ static void do_timer(uint64_t *random)
 		syscall(SYS_timer_delete, timer);
 }
 
+static void interrupt(int number)
+{
+	(void)number;
+}
+
+/*
+ * Has the caller's thread get a signal soon, and again and again, so that it also ends a sleep which
+ * begins late.
+ */
+static int start_interrupting(timer_t *timer)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM };
+	struct timespec soon = { .tv_nsec = 2 * NSEC_PER_MSEC };
+
+	event._sigev_un._tid = syscall(SYS_gettid);
+	/* Here, as an exec leaves no handler, and without SA_RESTART. */
+	if (sigaction(SIGALRM, &(struct sigaction){ .sa_handler = interrupt }, NULL) ||
+	    timer_create(CLOCK_MONOTONIC, &event, timer))
+		return -1;
+	return timer_settime(*timer, 0, &(struct itimerspec){ soon, soon }, NULL);
+}
+
 static void do_sleep(uint64_t *random)
 {
 	clockid_t clock = PICK(random, CLOCK_MONOTONIC, CLOCK_MONOTONIC, CLOCK_BOOTTIME,
@@ -1241,20 +1263,27 @@ static void do_sleep(uint64_t *random)
 	bool futex = !draw(random, 3);
 	struct timespec time;
 	enum due due;
+	timer_t timer;
 	int word = 0;
+	bool forever;
 
 	if (futex)
 		clock = CLOCK_MONOTONIC;
 	due = draw_due(random, clock, &time);
 	say(" %s clock %d %s", futex ? "futex" : "nanosleep", clock, due_names[due]);
-	/* What would take long is what timers are for. */
-	if (due == DUE_LATER || due == DUE_LAST || due == DUE_BEYOND)
+	forever = due == DUE_LATER || due == DUE_LAST || due == DUE_BEYOND;
+	if (forever && start_interrupting(&timer)) {
+		say(" timer");
+		say_result(-1);
 		return;
+	}
 	if (futex)
 		say_result(syscall(SYS_futex, &word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, 0, &time,
 				   NULL, FUTEX_BITSET_MATCH_ANY));
 	else
 		say_result(syscall(SYS_clock_nanosleep, clock, TIMER_ABSTIME, &time, NULL));
+	if (forever)
+		timer_delete(timer);
 	if (due == DUE_PAST || due == DUE_SOON || due == DUE_FIRST)
 		say_due(clock, &time);
 }

@@ -4,14 +4,13 @@
 
 use crate::{
     kbuild::Kind,
-    report::keep,
+    races::{self, title},
     steps::{Follower, Step, POLL},
     toolchain::find,
     Context,
 };
 use anyhow::{bail, Context as _, Result};
 use std::{
-    collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -54,42 +53,6 @@ const REPORTS_INSIDE: [&str; 8] = [
 ];
 /// How lockdep begins a report, in brackets as if it were a time stamp.
 const BRACKETED: &str = "[ BUG: ";
-
-/// How KCSAN's reports begin and end.
-const RACE: &str = "BUG: KCSAN: ";
-const RACE_END: &str = "==================================================================";
-/// What stands above the frames of each of the two accesses in such a report.
-const ACCESS: &str = " bytes by ";
-/// How many of these frames say whose data it is: who accesses it, perhaps by memcpy() or the like.
-const FRAMES: usize = 2;
-/// What they name if it is data of time namespaces.
-const OUR_RACES: [&str; 20] = [
-    "timens",
-    "time_ns",
-    "time_namespace",
-    "namespace_rs",
-    "namespace_vdso",
-    "vvar_fault",
-    "ns_tree",
-    "nstree",
-    "ns_common",
-    "FreezeLock",
-    "TimensPage",
-    // Modules of the kernel crate, as rustc writes them in the names of functions.
-    "6kernel7nsproxy",
-    "6kernel14user_namespace",
-    "6kernel4time8timespec",
-    // C that reads a `struct ns_common`, of whatever kind.
-    "is_current_namespace",
-    "legitimize_ns",
-    "listns",
-    "lookup_ns",
-    "ns_ref",
-    "nsfs",
-];
-/// Sets a flag in the current task, next to others that are read without a lock, for whatever calls it.
-/// Its accesses do not count, those that it races with do.
-const FOREIGN_RACE: &str = "ns_capable";
 
 /// What the reports of tools name that watch a kernel.
 const WATCHERS: [&str; 6] = [
@@ -175,12 +138,15 @@ pub struct Transcript {
     pub races: Vec<String>,
     /// Those that it reported elsewhere in the kernel.
     pub races_elsewhere: Vec<String>,
+    /// Whether the former are what the kernel is there for: the stock one, whose races KCSAN must see.
+    pub is_witness: bool,
 }
 
 impl Transcript {
-    /// All that the run is not good for: races too.
+    /// All that the run is not good for: races too, but those that are looked for.
     pub fn complaints(&self) -> Vec<String> {
-        self.problems.iter().cloned().chain(self.raced()).collect()
+        let raced = self.raced().filter(|_| !self.is_witness);
+        self.problems.iter().cloned().chain(raced).collect()
     }
 
     /// What KASAN, UBSAN, kmemleak and lockdep have reported.
@@ -284,7 +250,8 @@ pub fn run(
         boot: BOOT_LIMIT * patience,
         whole: guest.limit.saturating_mul(patience),
     };
-    let transcript = follow(step, &guest.name, &mut qemu, &limits, on_line)?;
+    let mut transcript = follow(step, &guest.name, &mut qemu, &limits, on_line)?;
+    transcript.is_witness = guest.kind == Kind::StockKcsan;
     if matches!(guest.kind, Kind::RustKcsan | Kind::StockKcsan) {
         step.print(&format!(
             "{}: KCSAN reported {} races of time namespaces, {} elsewhere in the kernel",
@@ -292,8 +259,7 @@ pub fn run(
             transcript.races.len(),
             transcript.races_elsewhere.len()
         ));
-        let text = elsewhere(&transcript.races_elsewhere);
-        keep(context, &format!("kcsan-elsewhere-{}", guest.name), &text)?;
+        races::keep_elsewhere(context, &guest.name, &transcript.races_elsewhere)?;
     }
     Ok(transcript)
 }
@@ -369,7 +335,7 @@ fn follow(
         killed: matches!(ending, Ending::Killed(_)),
         ..Transcript::default()
     };
-    (transcript.races, transcript.races_elsewhere) = races(&transcript.console);
+    (transcript.races, transcript.races_elsewhere) = races::races(&transcript.console);
     transcript.problems = judge(&transcript, &ending, &read_lossy(&errors));
     if !transcript.problems.is_empty() {
         step.show_tail(&console);
@@ -621,72 +587,8 @@ pub fn reports(console: &str) -> impl Iterator<Item = String> + '_ {
     lines.map(|line| format!("the kernel reported: {}", line.trim_end()))
 }
 
-/// KCSAN's reports in a kernel's log: those about time namespaces, and the others.
-fn races(console: &str) -> (Vec<String>, Vec<String>) {
-    let (mut ours, mut others) = (vec![], vec![]);
-    let mut lines = console.lines().map(message);
-    while let Some(line) = lines.next() {
-        if !line.starts_with(RACE) {
-            continue;
-        }
-        let rest = lines
-            .by_ref()
-            .take_while(|line| !line.starts_with(RACE_END));
-        let report: Vec<_> = std::iter::once(line)
-            .chain(rest)
-            .map(str::trim_end)
-            .collect();
-        let races = match is_ours(&report) {
-            true => &mut ours,
-            false => &mut others,
-        };
-        races.push(report.join("\n"));
-    }
-    (ours, others)
-}
-
-/// Whether a line is about data of time namespaces, or about code that deals with it.
-fn names_ours(line: &str) -> bool {
-    OUR_RACES.iter().any(|name| line.contains(name))
-}
-
-/// How often each race elsewhere was reported, and in full the reports that name something of time
-/// namespaces nevertheless, as what has called the code that races.
-fn elsewhere(reports: &[String]) -> String {
-    let mut counts = BTreeMap::<_, u32>::new();
-    for report in reports {
-        *counts.entry(title(report)).or_default() += 1;
-    }
-    let counts = counts.into_iter();
-    let counts = counts.map(|(title, count)| format!("{count:5} {title}\n"));
-    let near = reports.iter().filter(|report| names_ours(report));
-    counts
-        .chain(near.map(|report| format!("\n{report}\n")))
-        .collect()
-}
-
-/// Whether a report is about data of time namespaces, not about what they call.
-fn is_ours(report: &[&str]) -> bool {
-    let accesses = report.iter().enumerate();
-    let accesses = accesses.filter(|(_, line)| line.contains(ACCESS));
-    let frames = accesses.map(|(index, _)| report[index + 1..].iter().take(FRAMES));
-    let frames = frames.map(|frames| frames.copied().collect());
-    let titles: Vec<_> = report[0].split(" / ").map(|name| vec![name]).collect();
-    let foreign = |lines: &Vec<&str>| lines.iter().any(|line| line.contains(FOREIGN_RACE));
-    titles
-        .into_iter()
-        .chain(frames)
-        .filter(|lines| !foreign(lines))
-        .any(|lines| lines.into_iter().any(names_ours))
-}
-
-/// The first line of a report, which says what it is about.
-pub fn title(report: &str) -> &str {
-    report.lines().next().unwrap_or_default().trim_end()
-}
-
 /// A line of the kernel's log past the time stamp, and the caller that some configurations add.
-fn message(mut line: &str) -> &str {
+pub fn message(mut line: &str) -> &str {
     while let Some((_, rest)) = line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         line = rest.trim_start();
     }
@@ -696,7 +598,7 @@ fn message(mut line: &str) -> &str {
 /// Whether a line of the kernel's log reports a defect; races are judged by themselves.
 fn is_report(line: &str) -> bool {
     let message = message(line);
-    !message.starts_with(RACE)
+    !message.starts_with(races::RACE)
         && (line.contains(BRACKETED)
             || REPORTS.iter().any(|start| message.starts_with(start))
             || REPORTS_INSIDE.iter().any(|part| message.contains(part)))
@@ -746,7 +648,8 @@ mod tests {
 
     #[test]
     fn a_good_run_has_one_marker_and_a_clean_log() {
-        let log = "[    0.1] Linux version\n[    0.2] Speculation: WARNING: see the docs\n";
+        let log = "[    0.1] Linux version\n[    0.2] Speculation: WARNING: see the docs\n\
+                   [    0.3][ T1] BUG: KCSAN: data-race in a / b\n";
         assert!(problems("TIMENS-GUEST-END 0\n", log, 0).is_empty());
     }
 
@@ -755,54 +658,6 @@ mod tests {
         let transcript = Transcript::default();
         let problems = judge(&transcript, &Ending::Killed("hung".to_owned()), "");
         assert_eq!(problems, ["the guest hung; it was killed"]);
-    }
-
-    #[test]
-    fn races_are_told_apart() {
-        const END: &str =
-            "[ 1.1] ==================================================================\n";
-        let report = |title: &str, frames: [&str; 3]| {
-            let frames: String = frames
-                .map(|frame| format!("[ 1.0]  {frame}+0x1/0x2\n"))
-                .concat();
-            format!(
-                "[ 1.0][ T1] BUG: KCSAN: data-race in {title}\n[ 1.0]\n\
-                 [ 1.0][ T1] write to 0x1 of 8 bytes by task 1 on cpu 0:\n{frames}{END}"
-            )
-        };
-        let log = [
-            report("a / b", ["a", "c", "vfs_write"]),
-            report("a / ns_capable", ["ns_capable", "timens_install", "setns"]),
-            report("a / ns_capable", ["timens_commit", "setns", "syscall"]),
-            report(
-                "kfree / is_current_namespace",
-                ["kfree", "rcu_do_batch", "x"],
-            ),
-            report("a / b", ["ktime_get", "BootTime", "namespace_rs"]),
-            report("a / memcpy", ["memcpy", "namespace_rs", "vfs_write"]),
-            report("a / timens_commit", ["timens_commit", "setns", "syscall"]),
-        ];
-        let log = log.concat();
-        let (ours, others) = races(&log);
-        let titles: Vec<_> = ours.iter().map(|report| title(report)).collect();
-        assert_eq!(
-            titles,
-            [
-                "BUG: KCSAN: data-race in a / ns_capable",
-                "BUG: KCSAN: data-race in kfree / is_current_namespace",
-                "BUG: KCSAN: data-race in a / memcpy",
-                "BUG: KCSAN: data-race in a / timens_commit"
-            ]
-        );
-        assert!(ours[3].ends_with("syscall+0x1/0x2"));
-        assert_eq!(others.len(), 3);
-        let text = elsewhere(&others);
-        let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines[0], "    2 BUG: KCSAN: data-race in a / b");
-        assert_eq!(lines[1], "    1 BUG: KCSAN: data-race in a / ns_capable");
-        let near = lines[2..].iter().filter(|line| line.starts_with("BUG"));
-        assert_eq!(near.count(), 2, "{text}");
-        assert!(problems("TIMENS-GUEST-END 0\n", &log, 0).is_empty());
     }
 
     #[test]

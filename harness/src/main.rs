@@ -21,6 +21,7 @@ mod planted;
 mod plot;
 mod programs;
 mod race;
+mod races;
 mod report;
 mod sanitize;
 mod series;

@@ -7,6 +7,7 @@ use crate::{
     kbuild::{self, Kind},
     programs::{RACE, WIDE_RACE},
     race::{offsets_rounds, rounds},
+    races,
     report::Column,
     series::{git_in, series_tree},
     test::{note, passed, Session, KUNIT_OFF, SHORT_FUZZ},
@@ -75,8 +76,6 @@ enum Job {
     Race,
     /// The races with four CPUs.
     WideRace,
-    /// The race, which stock has: KCSAN must see it.
-    Witness,
     /// Allocations that fail.
     Faults,
     /// Namespaces that come and go.
@@ -99,7 +98,7 @@ impl Job {
     /// sequences of random operations.
     fn numbers(self, count: u32, ends: u32, sequences: u32) -> Option<String> {
         let cpus = match self {
-            Self::Race | Self::Witness => 2,
+            Self::Race => 2,
             Self::WideRace => 4,
             Self::Age => return Some(format!("{} namespaces that come and go", age::SHORT)),
             Self::Fuzz => return Some(format!("{} random operations", sequences * fuzz::LENGTH)),
@@ -145,7 +144,17 @@ const KCSAN: Jobs = &[
             Job::Fuzz,
         ],
     ),
-    (Kind::StockKcsan, &[Job::Witness]),
+    // All but KUnit, whose suites it does not have.
+    (
+        Kind::StockKcsan,
+        &[
+            Job::Selftests,
+            Job::Race,
+            Job::WideRace,
+            Job::Age,
+            Job::Fuzz,
+        ],
+    ),
 ];
 
 const FAULTS: Jobs = &[
@@ -192,17 +201,24 @@ fn run(
     let has_kcsan = kinds.clone().any(|kind| kind == Kind::RustKcsan);
     let watched = kinds.filter(|&kind| kind.is_ours() && kind.watches_itself());
     let watched: Vec<_> = watched.collect();
+    let patient = all.iter().any(|(kind, _)| kind.watches_itself());
+    // What KCSAN reports of C that is not ours is told from ours by what it reports on both.
+    let compared = [Kind::StockKcsan, Kind::RustKcsan];
+    let compares = compared
+        .iter()
+        .all(|kind| all.iter().any(|(other, _)| other == kind));
     let build = if no_build {
         0
     } else {
         // The selftests are built once as they are, and once for the kernels that watch themselves.
-        let selftests = 1 + usize::from(!watched.is_empty());
+        let selftests = 1 + usize::from(patient);
         let builds = (plain.len() + all.len()) * kbuild::BUILD_STEPS;
         builds + selftests + usize::from(has_kcsan) + watched.len()
     };
     let jobs = all.iter().flat_map(|(_, jobs)| jobs.iter().filter(wanted));
     let jobs: usize = jobs.map(|job| job.steps()).sum();
-    let mut session = Session::new(context, build + all.len() + jobs)?;
+    let steps = build + all.len() + jobs + usize::from(compares);
+    let mut session = Session::new(context, steps)?;
     if !no_build {
         if has_kcsan {
             session.check("a tree for KCSAN", Column::Host, |_| {
@@ -220,9 +236,12 @@ fn run(
             });
         }
         session.selftests();
-        if !watched.is_empty() {
+        if patient {
             session.patient_selftests();
         }
+    }
+    if compares {
+        races::forget_elsewhere(context, compared)?;
     }
     let mut tried = String::new();
     for &(kind, jobs) in all {
@@ -234,7 +253,7 @@ fn run(
         };
         for job in jobs.iter().filter(wanted) {
             let ends = match (kind, job) {
-                (Kind::RustKcsan, Job::Race) => ENDS,
+                (Kind::RustKcsan | Kind::StockKcsan, Job::Race) => ENDS,
                 _ => 2 * count,
             };
             let race = [&arguments[..], &rounds(count, ends)].concat();
@@ -244,18 +263,21 @@ fn run(
             match job {
                 Job::Kunit => session.kunit(kind),
                 Job::Selftests => session.selftest_programs(kind),
+                Job::Race if kind == Kind::StockKcsan => session.witness(kind, &race),
                 Job::Race => {
                     session.programs(kind, &RACE, &race, true, None);
                 }
                 Job::WideRace => {
                     session.programs(kind, &WIDE_RACE, &race, true, None);
                 }
-                Job::Witness => session.witness(kind, &race),
                 Job::Faults => session.faults(kind),
                 Job::Age => session.age(kind),
                 Job::Fuzz => session.fuzz([Kind::Stock, kind], operations),
             }
         }
+    }
+    if compares {
+        tried += &format!("\n\n{}", session.elsewhere(compared));
     }
     session.finish_with(name, &tried)
 }
