@@ -36,6 +36,9 @@ const MACHINES: [(u32, Machine); 2] = [(2, Machine::Fast), (4, Machine::Wide)];
 /// The programs take up to ten million, of namespaces that end too, which are twice as many.
 const MOST_ROUNDS: i64 = 5_000_000;
 
+/// One round in so many must be one in which the tasks met.
+const FEWEST: u64 = 100;
+
 /// The one test of the programs that is no race.
 const NO_RACE: &str = "frozen_by_first_join";
 
@@ -188,6 +191,26 @@ impl Table {
         self.races[index].1 .0.insert(kind.name(), count);
     }
 
+    /// The races that some kernel hardly had, on all machines together: that nothing was wrong in them
+    /// says nothing.
+    fn hardly_met(&self) -> Vec<String> {
+        let mut sums = BTreeMap::<_, [u64; 2]>::new();
+        for ((name, _), row) in &self.races {
+            for (kind, count) in &row.0 {
+                let [overlaps, rounds] = sums.entry((name, *kind)).or_default();
+                *overlaps += count.overlaps;
+                *rounds += count.rounds;
+            }
+        }
+        let few = sums
+            .into_iter()
+            .filter(|(_, [overlaps, rounds])| overlaps * FEWEST < *rounds);
+        few.map(|((name, kind), [overlaps, rounds])| {
+            format!("{name}: the tasks met in {overlaps} of {rounds} rounds on the {kind} kernel")
+        })
+        .collect()
+    }
+
     /// Whether a task on the stock kernel has read a clock as zero or without its offset.
     fn shows_the_race(&self) -> bool {
         let stock = self.races.iter();
@@ -288,6 +311,7 @@ pub fn race(context: &Context, options: &Options) -> Result<bool> {
             failures.extend(found.failures.iter().map(|why| format!("{title}: {why}")));
         }
     }
+    failures.extend(table.hardly_met());
     if !table.shows_the_race() {
         failures.push(
             "the stock kernel did not show its race, which makes ours being clean worth little: \
@@ -398,6 +422,23 @@ mod tests {
         ];
         let clocks: Vec<_> = lines.into_iter().filter_map(zero_clock).collect();
         assert_eq!(clocks, ["MONOTONIC_COARSE by vDSO", "RAW by system call"]);
+    }
+
+    #[test]
+    fn a_race_in_which_tasks_hardly_meet_is_told() {
+        let count = |rounds, overlaps| Count {
+            rounds,
+            overlaps,
+            failures: 0,
+            breakdown: Breakdown::default(),
+        };
+        let mut table = Table::default();
+        table.add("r.x", 2, Kind::Rust, count(5000, 7));
+        table.add("r.x", 4, Kind::Rust, count(5000, 93));
+        assert!(table.hardly_met().is_empty());
+        table.add("r.x", 2, Kind::Stock, count(5000, 49));
+        let told = "r.x: the tasks met in 49 of 5000 rounds on the stock kernel";
+        assert_eq!(table.hardly_met(), [told]);
     }
 
     #[test]
