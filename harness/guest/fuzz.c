@@ -1245,15 +1245,18 @@ static void interrupt(int number)
  */
 static int start_interrupting(timer_t *timer)
 {
+	const struct itimerspec soon = {
+		.it_value.tv_nsec = 2 * NSEC_PER_MSEC,
+		.it_interval.tv_nsec = 50 * NSEC_PER_MSEC,
+	};
 	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGALRM };
-	struct timespec soon = { .tv_nsec = 2 * NSEC_PER_MSEC };
 
 	event._sigev_un._tid = syscall(SYS_gettid);
-	/* Here, as an exec leaves no handler, and without SA_RESTART. */
+	/* Here, as an exec leaves no handler. */
 	if (sigaction(SIGALRM, &(struct sigaction){ .sa_handler = interrupt }, NULL) ||
 	    timer_create(CLOCK_MONOTONIC, &event, timer))
 		return -1;
-	return timer_settime(*timer, 0, &(struct itimerspec){ soon, soon }, NULL);
+	return timer_settime(*timer, 0, &soon, NULL);
 }
 
 static void do_sleep(uint64_t *random)

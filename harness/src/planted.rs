@@ -12,7 +12,7 @@ use crate::{
     kbuild::Kind,
     ktap,
     programs::{List, KUNIT, RACE, SELFTESTS},
-    race,
+    race, races,
     report::{Column, Outcome, Status},
     sanitize::{self, kcsan_tree, WATCH},
     series::{git_in, series_tree},
@@ -108,7 +108,7 @@ impl Trap {
         let run: fn(&Context, &Step) -> Result<Vec<String>> = match self {
             Self::Kunit => kunit,
             Self::Selftests => selftests,
-            Self::Race => races,
+            Self::Race => tasks,
             Self::Faults => allocations,
             Self::Age => life,
             Self::Kasan => kasan,
@@ -143,6 +143,7 @@ fn kasan(context: &Context, step: &Step) -> Result<Vec<String>> {
 }
 
 fn kcsan(context: &Context, step: &Step) -> Result<Vec<String>> {
+    races::forget_elsewhere(context, Trap::Kcsan.kind())?;
     let arguments = [KUNIT_OFF, WATCH].map(str::to_owned);
     let rounds = race::rounds(sanitize::ROUNDS, 2 * sanitize::ROUNDS);
     let arguments = [&arguments[..], &rounds].concat();
@@ -171,17 +172,19 @@ fn whole(reports: Vec<String>, said: &Transcript) -> Result<Vec<String>> {
 }
 
 fn selftests(context: &Context, step: &Step) -> Result<Vec<String>> {
-    programs(context, step, &SELFTESTS, &[], false)
+    let said = boot_programs(context, step, &SELFTESTS, &[], false)?;
+    programs(context, &SELFTESTS, said)
 }
 
-fn races(context: &Context, step: &Step) -> Result<Vec<String>> {
-    programs(
-        context,
-        step,
-        &RACE,
-        &race::rounds(ROUNDS, 2 * ROUNDS),
-        true,
-    )
+fn tasks(context: &Context, step: &Step) -> Result<Vec<String>> {
+    let rounds = race::rounds(ROUNDS, 2 * ROUNDS);
+    let said = boot_programs(context, step, &RACE, &rounds, true)?;
+    let wrong = race::wrong(&said.output);
+    let mut failed = programs(context, &RACE, said)?;
+    if let Some(first) = failed.first_mut().filter(|_| !wrong.is_empty()) {
+        *first += &format!(" (in all: {wrong})");
+    }
+    Ok(failed)
 }
 
 fn allocations(context: &Context, step: &Step) -> Result<Vec<String>> {
@@ -202,16 +205,20 @@ fn operations(context: &Context, steps: &mut Steps) -> Result<Vec<String>> {
     Ok(comparison.failures())
 }
 
-/// Runs the programs of a list, and gives what failed.
-fn programs(
+/// Runs the programs of a list.
+fn boot_programs(
     context: &Context,
     step: &Step,
     list: &List,
     arguments: &[String],
     busy_host: bool,
-) -> Result<Vec<String>> {
+) -> Result<Transcript> {
     let arguments = [&[KUNIT_OFF.to_owned()], arguments].concat();
-    let said = boot(context, step, KIND, list, &arguments, busy_host, None)?;
+    boot(context, step, KIND, list, &arguments, busy_host, None)
+}
+
+/// What failed of the programs of a list.
+fn programs(context: &Context, list: &List, said: Transcript) -> Result<Vec<String>> {
     let checks = ktap::programs(context, list, "", Column::Ours, &said.output)?;
     // What fails now and then by itself says nothing of a fault.
     let steady = checks.into_iter().zip(list.programs());

@@ -9,11 +9,11 @@
 //! mends, or the vDSO as it was, as other architectures have it.
 
 use crate::{
-    guest::{self, Guest, Machine},
+    guest::{self, Guest, Machine, Transcript},
     initramfs,
     kbuild::{self, Kind},
     ktap,
-    programs::RACE,
+    programs::{List, RACE},
     report::{keep, Column, Status},
     steps::Step,
     test::KUNIT_OFF,
@@ -113,7 +113,7 @@ fn zero_clock(line: &str) -> Option<String> {
 
 /// What a program said of one race.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Count {
+pub struct Count {
     rounds: u64,
     overlaps: u64,
     failures: u64,
@@ -354,13 +354,29 @@ fn run(context: &Context, step: &Step, kind: Kind, machine: Machine, count: u32)
         machine,
     };
     let transcript = guest::run(context, step, &guest, |_| {})?;
-    let (races, problems) = parse(&transcript.output);
-    let mut failures = [transcript.problems, problems].concat();
-    for check in ktap::programs(context, &RACE, "", Column::Ours, &transcript.output)? {
+    let (races, failures) = judge(context, kind, &RACE, &transcript)?;
+    Ok(Found {
+        races,
+        zeroes: transcript.output.lines().filter_map(zero_clock).collect(),
+        failures: [transcript.problems, failures].concat(),
+    })
+}
+
+/// The races of the programs of `list`, and what is not as it should be: on a stock kernel all may fail
+/// that say how often something was wrong.
+pub fn judge(
+    context: &Context,
+    kind: Kind,
+    list: &List,
+    transcript: &Transcript,
+) -> Result<(Vec<(String, Count)>, Vec<String>)> {
+    let (races, mut failures) = parse(&transcript.output);
+    for check in ktap::programs(context, list, "", Column::Ours, &transcript.output)? {
         for result in &check.results {
             let race = races.iter().find(|(name, _)| result.name.ends_with(name));
-            // What stock gets wrong is in the table.
-            let expected = kind == Kind::Stock && race.is_some_and(|(_, count)| count.failures > 0);
+            // What stock gets wrong is in the counts.
+            let is_stock = matches!(kind, Kind::Stock | Kind::StockKcsan);
+            let expected = is_stock && race.is_some_and(|(_, count)| count.failures > 0);
             if result.status != Status::Passed && !expected {
                 failures.push(check.tell(result));
             } else if race.is_none() && !result.name.ends_with(NO_RACE) {
@@ -368,11 +384,22 @@ fn run(context: &Context, step: &Step, kind: Kind, machine: Machine, count: u32)
             }
         }
     }
-    Ok(Found {
-        races,
-        zeroes: transcript.output.lines().filter_map(zero_clock).collect(),
-        failures,
-    })
+    Ok((races, failures))
+}
+
+/// What was wrong in a guest's races, and how often.
+pub fn wrong(output: &str) -> String {
+    let mut sums = Breakdown::default();
+    for (_, count) in parse(output).0 {
+        let counts = sums.iter_mut().zip(count.breakdown);
+        counts.for_each(|(sum, count)| *sum += count);
+    }
+    let sums = sums.into_iter().zip(FAILURES);
+    let sums: Vec<_> = sums
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, (_, said))| format!("{count} {said}"))
+        .collect();
+    sums.join(", ")
 }
 
 #[cfg(test)]
@@ -403,6 +430,12 @@ mod tests {
             }
         );
         assert_eq!(races[1].1.breakdown, Breakdown::default());
+        let wrong = wrong(OUTPUT);
+        assert!(
+            wrong.starts_with("4 zero, 5 without the offset, 6 "),
+            "{wrong}"
+        );
+        assert!(wrong.ends_with(", 2 done too late, 3 lost"), "{wrong}");
     }
 
     #[test]

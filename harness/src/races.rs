@@ -5,6 +5,7 @@
 use crate::{
     guest::message,
     kbuild::Kind,
+    programs::KUNIT,
     report::{forget, keep},
     Context,
 };
@@ -51,8 +52,9 @@ const OUR_RACES: [&str; 20] = [
 /// Its accesses do not count, those that it races with do.
 const FOREIGN_RACE: &str = "ns_capable";
 
-/// How often a race elsewhere must have been reported with the series, and never on stock that did the
-/// same, for it to be more than chance: were it as likely on both, that would come about once in 4,096.
+/// How many times as often as on stock, which did the same, a race elsewhere must have been reported of
+/// ours to be more than chance; once more than on stock is taken, so that it is twelve times where stock
+/// never had it. Were each report as likely on both, that would come about once in 4,096 for a race.
 const TELLING: u32 = 12;
 
 /// KCSAN's reports in a kernel's log: those about time namespaces, and the others.
@@ -84,21 +86,15 @@ fn names_ours(line: &str) -> bool {
     OUR_RACES.iter().any(|name| line.contains(name))
 }
 
-/// How often each race was reported.
-fn counts(reports: &[String]) -> BTreeMap<&str, u32> {
-    let mut counts = BTreeMap::new();
-    for report in reports {
-        *counts.entry(title(report)).or_default() += 1;
-    }
-    counts
-}
-
 /// How often each race elsewhere was reported, and in full the first report of each, and all that name
 /// something of time namespaces nevertheless, as what has called the code that races.
 fn elsewhere(reports: &[String]) -> String {
-    let counts = counts(reports);
+    let mut counts = BTreeMap::<_, u32>::new();
+    for report in reports {
+        *counts.entry(title(report)).or_default() += 1;
+    }
     let lines = counts
-        .iter()
+        .into_iter()
         .map(|(title, count)| format!("{count:5} {title}\n"));
     let mut told = BTreeSet::new();
     let full = reports
@@ -112,50 +108,63 @@ fn elsewhere(reports: &[String]) -> String {
 /// What a guest's reports of races elsewhere are kept as begins with.
 const KEPT: &str = "kcsan-elsewhere-";
 
-/// Keeps a guest's reports of races elsewhere.
+/// Keeps a guest's reports of races elsewhere, below those of its boots before.
 pub fn keep_elsewhere(context: &Context, guest: &str, reports: &[String]) -> Result<()> {
-    keep(context, &format!("{KEPT}{guest}"), &elsewhere(reports))
+    let name = format!("{KEPT}{guest}");
+    let path = context.out.join(format!("results/{name}.txt"));
+    let before = fs::read_to_string(path).unwrap_or_default();
+    keep(context, &name, &(before + &elsewhere(reports)))
 }
 
-/// The names under which a kernel's guests have kept theirs.
-fn kept(context: &Context, kind: Kind) -> Result<Vec<String>> {
+/// The guests of a kernel that have kept theirs, each by its name without the kernel's, and as what.
+fn kept(context: &Context, kind: Kind) -> Result<BTreeMap<String, String>> {
     let dir = context.out.join("results");
     let entries = match fs::read_dir(&dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
         entries => entries.with_context(|| format!("cannot read {}", dir.display()))?,
     };
     let end = format!("-{}.txt", kind.name());
-    let mut names = vec![];
+    let mut guests = BTreeMap::new();
     for entry in entries {
-        let name = entry.context("cannot read the results")?.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with(KEPT) && name.ends_with(&end) {
-            names.push(name.trim_end_matches(".txt").to_owned());
+        let file = entry.context("cannot read the results")?.file_name();
+        let file = file.to_string_lossy();
+        let guest = file.strip_prefix(KEPT);
+        if let Some(guest) = guest.and_then(|rest| rest.strip_suffix(&end)) {
+            let name = file.trim_end_matches(".txt").to_owned();
+            guests.insert(guest.to_owned(), name);
         }
     }
-    Ok(names)
+    Ok(guests)
 }
 
-/// Forgets the races elsewhere on the two kernels that an earlier run has kept.
-pub fn forget_elsewhere(context: &Context, kinds: [Kind; 2]) -> Result<()> {
-    for kind in kinds {
-        for name in kept(context, kind)? {
-            forget(context, &name)?;
-        }
-    }
-    Ok(())
+/// Forgets the races elsewhere that a kernel's guests have kept before.
+pub fn forget_elsewhere(context: &Context, kind: Kind) -> Result<()> {
+    let names = kept(context, kind)?.into_values();
+    names
+        .map(|name| forget(context, &name))
+        .collect::<Result<()>>()
 }
 
 /// How often each race elsewhere was reported, on the stock kernel and on ours.
 #[derive(Default)]
-pub struct Elsewhere(BTreeMap<String, [u32; 2]>);
+pub struct Elsewhere {
+    races: BTreeMap<String, [u32; 2]>,
+    /// The guests that one of them had, and not the other.
+    alone: Vec<String>,
+}
 
 impl Elsewhere {
-    /// What all guests of these two kernels have kept.
+    /// What the guests that both kernels had have kept. KUnit's, which stock has not, is no matter.
     pub fn read(context: &Context, kinds: [Kind; 2]) -> Result<Self> {
+        let [stock, ours] = kinds.map(|kind| kept(context, kind));
+        let guests = [stock?, ours?];
         let mut all = Self::default();
-        for (index, kind) in kinds.into_iter().enumerate() {
-            for name in kept(context, kind)? {
+        for (index, names) in guests.iter().enumerate() {
+            for (guest, name) in names.iter().filter(|(guest, _)| *guest != KUNIT.name) {
+                if !guests[1 - index].contains_key(guest) {
+                    all.alone.push(guest.clone());
+                    continue;
+                }
                 let path = context.out.join(format!("results/{name}.txt"));
                 let text = fs::read_to_string(&path)
                     .with_context(|| format!("cannot read {}", path.display()))?;
@@ -172,34 +181,57 @@ impl Elsewhere {
                 continue;
             };
             if let Ok(count) = count.parse::<u32>() {
-                self.0.entry(race.to_owned()).or_default()[index] += count;
+                self.races.entry(without_places(race)).or_default()[index] += count;
             }
         }
     }
 
-    /// Those that can't be by chance that only ours has them.
-    pub fn telling(&self) -> Vec<String> {
-        let telling = |[stock, ours]: [u32; 2]| stock == 0 && ours >= TELLING;
-        let races = self.0.iter().filter(|(_, &counts)| telling(counts));
-        races
-            .map(|(race, [_, ours])| {
-                format!("{race}: reported {ours} times, and never on the stock kernel")
-            })
-            .collect()
+    fn total(&self, index: usize) -> u32 {
+        self.races.values().map(|counts| counts[index]).sum()
     }
+
+    /// What is not good: a race that it can't be by chance that ours has so often; that there is
+    /// nothing to compare with.
+    pub fn failures(&self) -> Vec<String> {
+        let telling = |[stock, ours]: [u32; 2]| ours >= TELLING * (stock + 1);
+        let races = self.races.iter();
+        let races = races.filter(|(_, &counts)| telling(counts));
+        let races = races.map(|(race, [stock, ours])| {
+            format!("{race}: reported {ours} times, and on the stock kernel {stock} times")
+        });
+        let alone = self.alone.iter();
+        let alone = alone.map(|guest| format!("one of the kernels alone had the guest {guest}"));
+        let silent = ["stock", "our"].into_iter().enumerate();
+        let silent = silent.filter(|&(index, _)| self.total(index) == 0);
+        let silent = silent.map(|(_, kernel)| {
+            format!("KCSAN has reported nothing on {kernel} kernel: it seems not to look")
+        });
+        races.chain(alone).chain(silent).collect()
+    }
+}
+
+/// A race without where in its functions it is, as there is if but one of them is known.
+fn without_places(race: &str) -> String {
+    let words = race.split(' ');
+    let words: Vec<_> = words
+        .map(|word| {
+            word.split_once("+0x")
+                .map_or(word, |(function, _)| function)
+        })
+        .collect();
+    words.join(" ")
 }
 
 impl fmt::Display for Elsewhere {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut races: Vec<_> = self.0.iter().collect();
+        let mut races: Vec<_> = self.races.iter().collect();
         races.sort_by_key(|(_, [stock, ours])| Reverse(stock + ours));
-        let total = |index: usize| self.0.values().map(|counts| counts[index]).sum::<u32>();
         writeln!(
             f,
             "races elsewhere in the kernel, as KCSAN has reported them:"
         )?;
         writeln!(f, "stock  ours")?;
-        writeln!(f, "{:5} {:5}  in all", total(0), total(1))?;
+        writeln!(f, "{:5} {:5}  in all", self.total(0), self.total(1))?;
         for (race, [stock, ours]) in races {
             writeln!(f, "{stock:5} {ours:5}  {race}")?;
         }
@@ -215,11 +247,20 @@ fn is_ours(report: &[&str]) -> bool {
     let frames = frames.map(|frames| frames.copied().collect());
     let titles: Vec<_> = report[0].split(" / ").map(|name| vec![name]).collect();
     let foreign = |lines: &Vec<&str>| lines.iter().any(|line| line.contains(FOREIGN_RACE));
-    titles
+    // There is no Rust but ours.
+    let rust = |name: &&str| name.rsplit(' ').next().is_some_and(is_rust);
+    let by_rust = titles.iter().flatten().any(rust);
+    let by_ours = titles
         .into_iter()
         .chain(frames)
         .filter(|lines| !foreign(lines))
-        .any(|lines| lines.into_iter().any(names_ours))
+        .any(|lines| lines.into_iter().any(names_ours));
+    by_rust || by_ours
+}
+
+/// Whether it is a name as rustc writes them.
+fn is_rust(name: &str) -> bool {
+    name.starts_with("_R")
 }
 
 /// The first line of a report, which says what it is about.
@@ -256,6 +297,7 @@ mod tests {
             report("a / b", ["ktime_get", "BootTime", "namespace_rs"]),
             report("a / memcpy", ["memcpy", "namespace_rs", "vfs_write"]),
             report("a / timens_commit", ["timens_commit", "setns", "syscall"]),
+            report("_RNvNt2mm / a", ["a", "setns", "syscall"]),
         ];
         let log = log.concat();
         let (ours, others) = races(&log);
@@ -266,7 +308,8 @@ mod tests {
                 "BUG: KCSAN: data-race in a / ns_capable",
                 "BUG: KCSAN: data-race in kfree / is_current_namespace",
                 "BUG: KCSAN: data-race in a / memcpy",
-                "BUG: KCSAN: data-race in a / timens_commit"
+                "BUG: KCSAN: data-race in a / timens_commit",
+                "BUG: KCSAN: data-race in _RNvNt2mm / a"
             ]
         );
         assert!(ours[3].ends_with("syscall+0x1/0x2"));
@@ -292,13 +335,26 @@ mod tests {
             1,
             "    6 BUG: KCSAN: data-race in c\n   11 BUG: KCSAN: data-race in d\n",
         );
-        assert!(all.telling().is_empty());
-        all.add(1, "    6 BUG: KCSAN: data-race in c\n");
-        let telling = "data-race in c: reported 12 times, and never on the stock kernel";
-        assert_eq!(all.telling(), [telling]);
+        assert!(all.failures().is_empty());
+        all.add(1, "    6 BUG: KCSAN: data-race in c+0x1/0x20\n");
+        let telling = "data-race in c: reported 12 times, and on the stock kernel 0 times";
+        assert_eq!(all.failures(), [telling]);
         let text = all.to_string();
         let lines: Vec<_> = text.lines().skip(2).collect();
         assert_eq!(lines[0], "    3    63  in all");
         assert_eq!(lines[1], "    3    40  data-race in a / b");
+        all.add(0, "    1 BUG: KCSAN: data-race in c\n");
+        assert!(all.failures().is_empty());
+    }
+
+    #[test]
+    fn there_must_be_something_to_compare_with() {
+        let mut all = Elsewhere::default();
+        all.alone.push("race".to_owned());
+        all.add(0, "    3 BUG: KCSAN: data-race in a / b\n");
+        let wrong = all.failures();
+        assert_eq!(wrong.len(), 2, "{wrong:?}");
+        assert!(wrong[0].contains("guest race"));
+        assert!(wrong[1].contains("our kernel"));
     }
 }

@@ -85,11 +85,13 @@ enum Job {
 }
 
 impl Job {
-    /// How many guests it boots.
-    fn steps(self) -> usize {
+    /// How many steps it takes on a kernel.
+    fn steps(self, kind: Kind) -> usize {
         match self {
             // Each kernel of a comparison has one.
             Self::Fuzz => 2,
+            // What KCSAN has reported of stock is a step of its own.
+            Self::Race if kind == Kind::StockKcsan => 2,
             _ => 1,
         }
     }
@@ -215,8 +217,11 @@ fn run(
         let builds = (plain.len() + all.len()) * kbuild::BUILD_STEPS;
         builds + selftests + usize::from(has_kcsan) + watched.len()
     };
-    let jobs = all.iter().flat_map(|(_, jobs)| jobs.iter().filter(wanted));
-    let jobs: usize = jobs.map(|job| job.steps()).sum();
+    let jobs = all.iter().flat_map(|&(kind, jobs)| {
+        let jobs = jobs.iter().filter(wanted);
+        jobs.map(move |job| job.steps(kind))
+    });
+    let jobs: usize = jobs.sum();
     let steps = build + all.len() + jobs + usize::from(compares);
     let mut session = Session::new(context, steps)?;
     if !no_build {
@@ -240,8 +245,8 @@ fn run(
             session.patient_selftests();
         }
     }
-    if compares {
-        races::forget_elsewhere(context, compared)?;
+    for &(kind, _) in all {
+        races::forget_elsewhere(context, kind)?;
     }
     let mut tried = String::new();
     for &(kind, jobs) in all {
@@ -266,6 +271,9 @@ fn run(
                 Job::Race if kind == Kind::StockKcsan => session.witness(kind, &race),
                 Job::Race => {
                     session.programs(kind, &RACE, &race, true, None);
+                }
+                Job::WideRace if kind == Kind::StockKcsan => {
+                    session.stock_races(kind, &WIDE_RACE, &race);
                 }
                 Job::WideRace => {
                     session.programs(kind, &WIDE_RACE, &race, true, None);

@@ -325,9 +325,7 @@ impl<'a> Session<'a> {
         });
     }
 
-    /// Boots a guest that runs the programs of `list`. Gives what it said. What they come to is no matter
-    /// on the stock kernel with KCSAN, where the races of ours are run for what it reports: with fewer
-    /// of them ours would only look worse.
+    /// Boots a guest that runs the programs of `list`. Gives what it said.
     pub fn programs(
         &mut self,
         kind: Kind,
@@ -370,14 +368,36 @@ impl<'a> Session<'a> {
         self.programs(kind, list, &[KUNIT_OFF.to_owned()], false, None);
     }
 
+    /// Has the tasks of `list` race on a stock kernel, where what is wrong is no failure.
+    pub fn stock_races(
+        &mut self,
+        kind: Kind,
+        list: &'static List,
+        arguments: &[String],
+    ) -> Option<Transcript> {
+        let context = self.context;
+        let name = format!("guest: {}{}", list.name, note(kind));
+        let mut said = None;
+        self.check(&name, column(kind), |step| {
+            let transcript = boot(context, step, kind, list, arguments, true, None)?;
+            let (_, failures) = race::judge(context, kind, list, &transcript)?;
+            let outcomes = outcomes([transcript.complaints(), failures].concat());
+            said = Some(transcript);
+            Ok(outcomes)
+        });
+        said
+    }
+
     /// Has a stock kernel with KCSAN join namespaces in a race. KCSAN must report it, by a name of
-    /// [`RACING`] and for `frozen_offsets`, else its silence about ours says nothing; what the race
-    /// comes to is no matter here. The reports are kept as kcsan-stock.txt.
+    /// [`RACING`] and for `frozen_offsets`, else its silence about ours says nothing. The reports are
+    /// kept as kcsan-stock.txt.
     pub fn witness(&mut self, kind: Kind, arguments: &[String]) {
         let context = self.context;
+        let Some(transcript) = self.stock_races(kind, &RACE, arguments) else {
+            return;
+        };
         let name = format!("KCSAN sees the race{}", note(kind));
-        self.check(&name, column(kind), |step| {
-            let transcript = boot(context, step, kind, &RACE, arguments, true, None)?;
+        self.check(&name, column(kind), |_| {
             let reports = &transcript.races;
             keep(context, "kcsan-stock", &(reports.join("\n\n") + "\n"))?;
             let races = BTreeSet::from_iter(reports.iter().map(|report| title(report)));
@@ -398,8 +418,8 @@ impl<'a> Session<'a> {
         });
     }
 
-    /// Judges the races elsewhere in the kernel that KCSAN has reported of C: those that are there without
-    /// the series are not ours. Gives how often each was reported.
+    /// Judges the races elsewhere in the kernel that KCSAN has reported, in C: those that are there
+    /// without the series are not ours. Gives how often each was reported.
     pub fn elsewhere(&mut self, kinds: [Kind; 2]) -> String {
         let context = self.context;
         let mut text = String::new();
@@ -407,7 +427,7 @@ impl<'a> Session<'a> {
         self.check(&name, Column::Ours, |_| {
             let elsewhere = Elsewhere::read(context, kinds)?;
             text = elsewhere.to_string();
-            Ok(outcomes(elsewhere.telling()))
+            Ok(outcomes(elsewhere.failures()))
         });
         text
     }
@@ -450,7 +470,7 @@ impl<'a> Session<'a> {
         });
     }
 
-    /// Runs the same random operations on a stock kernel and on one of ours.
+    /// Runs the same random operations on a stock kernel and on another one.
     pub fn fuzz(&mut self, kinds: [Kind; 2], (seed, sequences): (u64, u32)) {
         let context = self.context;
         let name = format!("fuzz, seed {seed}{}", note(kinds[1]));
