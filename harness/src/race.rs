@@ -120,8 +120,11 @@ pub struct Count {
     breakdown: Breakdown,
 }
 
+/// Races by their names.
+type Races = Vec<(String, Count)>;
+
 /// The races in a guest's output, in their order, and what of it is not as it should be.
-fn parse(output: &str) -> (Vec<(String, Count)>, Vec<String>) {
+fn parse(output: &str) -> (Races, Vec<String>) {
     let (mut races, mut problems) = (vec![], vec![]);
     let mut name = "";
     let mut breakdown = Breakdown::default();
@@ -330,7 +333,7 @@ pub fn race(context: &Context, options: &Options) -> Result<bool> {
 
 #[derive(Default)]
 struct Found {
-    races: Vec<(String, Count)>,
+    races: Races,
     zeroes: Vec<String>,
     failures: Vec<String>,
 }
@@ -369,7 +372,7 @@ pub fn judge(
     kind: Kind,
     list: &List,
     transcript: &Transcript,
-) -> Result<(Vec<(String, Count)>, Vec<String>)> {
+) -> Result<(Races, Vec<String>)> {
     let (races, mut failures) = parse(&transcript.output);
     for check in ktap::programs(context, list, "", Column::Ours, &transcript.output)? {
         for result in &check.results {

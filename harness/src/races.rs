@@ -139,10 +139,8 @@ fn kept(context: &Context, kind: Kind) -> Result<BTreeMap<String, String>> {
 
 /// Forgets the races elsewhere that a kernel's guests have kept before.
 pub fn forget_elsewhere(context: &Context, kind: Kind) -> Result<()> {
-    let names = kept(context, kind)?.into_values();
-    names
-        .map(|name| forget(context, &name))
-        .collect::<Result<()>>()
+    let mut names = kept(context, kind)?.into_values();
+    names.try_for_each(|name| forget(context, &name))
 }
 
 /// How often each race elsewhere was reported, on the stock kernel and on ours.
