@@ -9,7 +9,8 @@ mod output;
 mod report;
 mod rows;
 mod size;
-mod stores;
+pub mod vdso;
+mod plot;
 
 use crate::{
     guest::{self, Guest, Machine},
@@ -27,15 +28,11 @@ use std::{path::Path, time::Duration};
 /// What the guests measure, each in a boot of its own.
 const GUESTS: [&str; 2] = ["costs", "live"];
 
-/// How often each of two tasks writes its offsets: several times as often as both CPUs store to any
-/// line while the guest boots.
-const WRITES: u32 = 1_000_000;
-
 /// Instructions that the guest's program counts to see whether the machine does.
 const KNOWN: u64 = 1000;
 
-/// Three builds; the plugin; the size of two; for both kernels the archive, the guests, the writers.
-const STEPS: usize = 3 * kbuild::BUILD_STEPS + 1 + 2 + 2 * (2 + GUESTS.len());
+/// Three builds; for both kernels the archive, the guests, the sizes.
+const STEPS: usize = 3 * kbuild::BUILD_STEPS + 2 * (2 + GUESTS.len());
 
 /// Builds what is compared, measures it and gives the verdict.
 pub fn bench(context: &Context) -> Result<bool> {
@@ -44,9 +41,6 @@ pub fn bench(context: &Context) -> Result<bool> {
     kbuild::build(context, &mut steps, Kind::RustBench)?;
     kbuild::build(context, &mut steps, Kind::StockBench)?;
     kbuild::build_objects(context, &mut steps, Kind::RustBenchCalls)?;
-    steps.run("build the plugin", |step| {
-        stores::build_plugin(context, step)
-    })?;
     let stock = measure(context, &mut steps, Kind::StockBench)?;
     let ours = measure(context, &mut steps, Kind::RustBench)?;
     let report = Report::new(&stock, &ours)?;
@@ -74,16 +68,6 @@ fn measure(context: &Context, steps: &mut Steps, kind: Kind) -> Result<Measured>
         })?;
         output.merge(part);
     }
-    let shared_lines = steps.run(&format!("guest: writers ({name})"), |step| {
-        let mut guest = guest(kind, &initrd, "writers", Machine::Watched { least: WRITES });
-        guest.arguments.push(format!("TIMENS_WRITES={WRITES}"));
-        match run(context, step, &guest) {
-            Ok(_) => stores::shared(context, step, kind, &step.log(&guest::stores(&guest))).map(Ok),
-            // Not every QEMU has plugins, and not every one takes this.
-            Err(error) if error.to_string().contains("plugin") => Ok(Err(error.to_string())),
-            Err(error) => Err(error),
-        }
-    })?;
     steps.run(&format!("sizes and compile time ({name})"), |step| {
         let objects = size::objects(context, kind);
         let with_calls = match kind.is_ours() {
@@ -107,7 +91,6 @@ fn measure(context: &Context, steps: &mut Steps, kind: Kind) -> Result<Measured>
                 false => 0,
             },
             panics: size::panics(context, step, &objects)?,
-            shared_lines,
             // Last, because it makes the objects anew.
             seconds: kbuild::compile_seconds(context, step, kind, &objects)?,
         })

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The series' cover letter: its text is in harness/cover-letter, its numbers in the results of
+//! The series' cover letter: its text is in harness/series/cover-letter, its numbers in the results of
 //! the benchmarks.
 
 use crate::Context;
@@ -10,7 +10,7 @@ use std::{fmt::Write, fs, path::Path};
 
 /// The text of the cover letter.
 pub fn letter(context: &Context) -> Result<String> {
-    let path = context.top.join("harness/cover-letter");
+    let path = context.top.join("harness/series/cover-letter");
     let template =
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let base = context.top.join("BASE");
@@ -18,7 +18,7 @@ pub fn letter(context: &Context) -> Result<String> {
         fs::read_to_string(&base).with_context(|| format!("cannot read {}", base.display()))?;
     fill(
         &named(&template, &base),
-        &context.top.join("harness/bench/results"),
+        &context.top.join("results"),
     )
 }
 

@@ -45,7 +45,7 @@ const NOT_IN_PROFILE: [(&str, &str); 4] = [
 ];
 
 /// Why the lines that no test executes are not executed.
-const REASONS: &str = include_str!("../coverage.reasons");
+const REASONS: &str = include_str!("../coverage/reasons");
 
 #[derive(Args)]
 pub struct Options {

@@ -7,10 +7,7 @@
 //! what each sequence of them came to. Of one that differs it then tells the whole text, for fewer
 //! and fewer of its operations, until each that is left is needed.
 
-mod offsets;
 mod shrink;
-
-pub use offsets::fuzz_offsets;
 
 use crate::{
     guest::{self, Guest, Machine, Transcript},

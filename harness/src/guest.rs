@@ -75,15 +75,7 @@ pub enum Machine {
     Wide,
     /// One CPU, emulated, whose TSC counts its instructions; each run is the same.
     Counting,
-    /// Two CPUs, emulated and watched by [`PLUGIN`]: which cache lines both of them store to.
-    Watched {
-        /// How often each at the least.
-        least: u32,
-    },
 }
-
-/// The plugin of [`Machine::Watched`], under out/; what it finds is in the log `NAME.stores`.
-pub const PLUGIN: &str = "guest/stores.so";
 
 /// The options of [`Machine::Counting`]: an instruction takes a nanosecond of a clock that nothing
 /// else moves, and what is random is the same in each run.
@@ -227,7 +219,6 @@ pub fn run(
         Machine::Single => fast(accelerator(context, step, guest.kind)?, "1")?,
         Machine::Wide => fast(accelerator(context, step, guest.kind)?, "4")?,
         Machine::Counting => counting()?,
-        Machine::Watched { least } => watched(context, least, &step.log(&stores(guest)))?,
     };
     qemu.arg("-kernel").arg(context.kernel(guest.kind));
     qemu.arg("-initrd").arg(guest.initrd);
@@ -465,22 +456,6 @@ fn counting() -> Result<Command> {
     let mut qemu = qemu()?;
     qemu.args(COUNTING);
     Ok(qemu)
-}
-
-/// See [`Machine::Watched`].
-fn watched(context: &Context, least: u32, report: &Path) -> Result<Command> {
-    let mut qemu = fast(Accelerator::Tcg, "2")?;
-    qemu.arg("-plugin").arg(format!(
-        "file={},least={least},out={}",
-        context.out.join(PLUGIN).display(),
-        report.display()
-    ));
-    Ok(qemu)
-}
-
-/// The log with what [`Machine::Watched`] finds.
-pub fn stores(guest: &Guest) -> String {
-    format!("{}.stores", guest.name)
 }
 
 fn start(qemu: &mut Command, errors: &Path) -> Result<Owned> {

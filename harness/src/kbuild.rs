@@ -209,7 +209,7 @@ impl Kind {
                 "RUSTFLAGS_kernel.o=-Cinstrument-coverage -Zno-profiler-runtime",
                 "RUSTFLAGS_namespace_rs.o=-Cinstrument-coverage -Zno-profiler-runtime",
                 // As seen from the build.
-                "KBUILD_LDS=../../../harness/coverage.lds",
+                "KBUILD_LDS=../../../harness/coverage/counters.lds",
             ],
             Self::RustLint => &["CLIPPY=1"],
             _ => &[],

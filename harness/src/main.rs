@@ -4,7 +4,6 @@
 
 mod age;
 mod bench;
-mod bench_vdso;
 mod bisect;
 mod check;
 mod clients;
@@ -18,7 +17,6 @@ mod kbuild;
 mod ktap;
 mod matrix;
 mod planted;
-mod plot;
 mod programs;
 mod race;
 mod races;
@@ -84,11 +82,6 @@ enum Subcommands {
     Planted(planted::Options),
     /// Say which lines of the series' Rust the tests execute.
     Coverage(coverage::Options),
-    /// Look for arguments that the kernel's arithmetic gets wrong, on the host.
-    FuzzOffsets {
-        #[arg(long, default_value_t = 60)]
-        seconds: u32,
-    },
     /// Run container runtimes, CRIU and people's tools on both kernels.
     Clients {
         /// Take the kernels as they are.
@@ -106,7 +99,7 @@ enum Subcommands {
     /// Have rust-analyzer find its way in the prepared tree.
     Ide,
     /// Time clock reads of both kernels' vDSO on this machine.
-    BenchVdso(bench_vdso::Options),
+    BenchVdso(bench::vdso::Options),
 }
 
 /// Where everything is.
@@ -217,7 +210,6 @@ fn run(command: Subcommands, name: &str) -> Result<bool> {
         Subcommands::Faults(options) => sanitize::faults(&context, &options),
         Subcommands::Planted(options) => planted::planted(&context, &options),
         Subcommands::Coverage(options) => coverage::coverage(&context, &options),
-        Subcommands::FuzzOffsets { seconds } => fuzz::fuzz_offsets(&context, seconds),
         Subcommands::Clients { no_build } => clients::clients(&context, !no_build),
         Subcommands::Bisect(options) => bisect::bisect(&context, &options),
         Subcommands::Matrix(options) => matrix::matrix(&context, &options),
@@ -227,7 +219,7 @@ fn run(command: Subcommands, name: &str) -> Result<bool> {
             Ok(true)
         }
         Subcommands::Ide => ide::ide(&context),
-        Subcommands::BenchVdso(options) => bench_vdso::bench(&context, &options),
+        Subcommands::BenchVdso(options) => bench::vdso::bench(&context, &options),
     }
 }
 
@@ -240,7 +232,7 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");
-            match error.is::<bench_vdso::TooNoisy>() {
+            match error.is::<bench::vdso::TooNoisy>() {
                 true => ExitCode::from(3),
                 false => ExitCode::FAILURE,
             }

@@ -7,7 +7,8 @@
 //! compilers' notes then tell.
 
 use crate::{
-    bench_vdso, guest, initramfs,
+    bench::vdso as bench_vdso,
+    guest, initramfs,
     kbuild::{self, Plan},
     ktap,
     programs::{List, NO_VDSO, STOCK},

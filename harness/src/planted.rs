@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! `planted`: faults that are put into the series on purpose, one at a time, and which checks see
-//! each. They are the patches in harness/planted, which name the checks that must. Before them these
+//! each. They are the patches in harness/mutants, which name the checks that must. Before them these
 //! checks must find nothing in the series as it is: one that always fails sees nothing.
 
 use crate::{
@@ -379,7 +379,7 @@ pub fn planted(context: &Context, options: &Options) -> Result<bool> {
 
 /// The faults of that name, or all.
 fn faults(context: &Context, names: &[String]) -> Result<Vec<Fault>> {
-    let dir = context.top.join("harness/planted");
+    let dir = context.top.join("harness/mutants");
     let mut paths: Vec<_> = names
         .iter()
         .map(|name| dir.join(format!("{name}.patch")))

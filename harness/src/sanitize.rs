@@ -294,7 +294,7 @@ fn run(
 pub fn kcsan_tree(context: &Context) -> Result<()> {
     let tree = context.kcsan_tree();
     series_tree(context, &tree)?;
-    let patch = context.top.join("harness/patches/kcsan-for-rust.patch");
+    let patch = context.top.join("harness/configs/kcsan-for-rust.patch");
     git_in(&tree, &["apply", &patch.to_string_lossy()]).map(drop)
 }
 

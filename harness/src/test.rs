@@ -3,7 +3,8 @@
 //! `test`: every check, on both kernels, and the summary.
 
 use crate::{
-    age, bench_vdso,
+    age,
+    bench::vdso as bench_vdso,
     fuzz::{self, Comparison},
     guest::{self, Guest, Machine, Transcript},
     initramfs,
@@ -520,13 +521,13 @@ impl<'a> Session<'a> {
 
 /// Preparing the tree and regenerating the patches from it gives what the checkout has.
 fn round_trip(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
-    let mut refresh = Command::new(context.top.join("harness/refresh.sh"));
+    let mut refresh = Command::new(context.top.join("harness/series/refresh.sh"));
     step.command(refresh.arg("--check"), "round-trip")?;
     Ok(passed())
 }
 
 fn tree_scripts(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
-    let mut script = Command::new(context.top.join("harness/tests/tree.sh"));
+    let mut script = Command::new(context.top.join("harness/series/tests.sh"));
     let log = step.command(&mut script, "tree-scripts")?;
     ktap::results(context, &ktap::plan_first(&fs::read_to_string(log)?))
 }
@@ -544,14 +545,13 @@ pub fn vdso_images(step: &Step, [stock, ours]: [PathBuf; 2]) -> Result<Vec<Outco
 }
 
 /// The roots of the crates under harness/.
-const OUR_CRATES: [&str; 7] = [
+const OUR_CRATES: [&str; 6] = [
     "src/main.rs",
-    "offsets/build.rs",
-    "offsets/src/lib.rs",
-    "offsets/kernel/build.rs",
-    "offsets/kernel/src/lib.rs",
-    "offsets/kunit_tests/src/lib.rs",
-    "offsets/fuzz/src/main.rs",
+    "arithmetic/build.rs",
+    "arithmetic/src/lib.rs",
+    "arithmetic/kernel/build.rs",
+    "arithmetic/kernel/src/lib.rs",
+    "arithmetic/kunit_tests/src/lib.rs",
 ];
 
 /// What the series has in Rust, in the kernel's style, and these crates.

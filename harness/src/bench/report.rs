@@ -4,8 +4,7 @@
 
 use super::rows::{Figure, Line, Measured, Verdict, ROWS};
 use crate::{
-    guest,
-    plot::{Chart, Series, OURS, STOCK},
+    bench::plot::{Chart, Series, OURS, STOCK},
     statistics::{low, median},
 };
 use anyhow::{Context, Result};
@@ -49,9 +48,6 @@ pub struct Report {
     /// The objects that each namespace consists of: the caches, and the bytes of one.
     stock_objects: BTreeMap<String, f64>,
     our_objects: BTreeMap<String, f64>,
-    /// What lies in the cache lines that two writers share.
-    stock_shared: Vec<String>,
-    our_shared: Vec<String>,
     /// The low and the median of all samples.
     stock_samples: BTreeMap<String, Figure>,
     our_samples: BTreeMap<String, Figure>,
@@ -95,14 +91,12 @@ impl Report {
         Ok(Self {
             commands: vec![
                 "make bench".to_owned(),
-                format!("qemu-system-x86_64 {} …", guest::COUNTING.join(" ")),
+                format!("qemu-system-x86_64 {} …", crate::guest::COUNTING.join(" ")),
             ],
             rows: ROWS.iter().map(|row| row.judge(stock, ours)).collect(),
             growth,
             stock_objects: objects(stock)?,
             our_objects: objects(ours)?,
-            stock_shared: stock.shared_lines.clone().unwrap_or_default(),
-            our_shared: ours.shared_lines.clone().unwrap_or_default(),
             stock_samples: samples(stock),
             our_samples: samples(ours),
         })
@@ -125,10 +119,10 @@ impl Report {
             let path = dir.join(name);
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
         };
-        write("guest.json", serde_json::to_string_pretty(self)? + "\n")?;
-        write("guest.txt", format!("{self}\n"))?;
-        self.costs().draw(&dir.join("guest-costs.svg"))?;
-        self.growths().draw(&dir.join("guest-growth.svg"))
+        write("bench.json", serde_json::to_string_pretty(self)? + "\n")?;
+        write("bench.txt", format!("{self}\n"))?;
+        self.costs().draw(&dir.join("bench-costs.svg"))?;
+        self.growths().draw(&dir.join("bench-growth.svg"))
     }
 
     /// The rows that are costs of the same size, by their medians.
@@ -283,12 +277,6 @@ impl fmt::Display for Report {
                 "\n{kernel}: a namespace with offsets that a file keeps alive has an object of: {}",
                 objects.join(", ")
             )?;
-        }
-        for (kernel, names) in [("stock", &self.stock_shared), ("ours", &self.our_shared)] {
-            if !names.is_empty() {
-                let names = names.join(", ");
-                writeln!(f, "\n{kernel}: two writers both store to {names}")?;
-            }
         }
         let lines = |wanted: fn(&Verdict) -> bool| {
             self.rows

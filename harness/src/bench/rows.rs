@@ -11,8 +11,7 @@ use anyhow::{bail, Context, Result};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
 use Formula::{
-    Difference, Growth, KernelText, Memory, ModuleSize, Paired, Panics, Samples, Seconds,
-    SharedLines, Sum, TextElsewhere, TextWithCalls,
+    Difference, Growth, KernelText, Memory, ModuleSize, Paired, Panics, Samples, Seconds, Sum, TextElsewhere, TextWithCalls,
 };
 use Limit::{Itself, Nothing, OfStock};
 
@@ -33,9 +32,6 @@ pub struct Measured {
     pub panics: u64,
     /// To compile the objects.
     pub seconds: f64,
-    /// What lies in the cache lines that two writers to different namespaces both store to in each
-    /// write, or why nobody knows.
-    pub shared_lines: Result<Vec<String>, String>,
 }
 
 /// A figure of one kernel. What is measured once only has both the same.
@@ -85,8 +81,6 @@ pub enum Formula {
     Panics,
     KernelText,
     Seconds,
-    /// The cache lines that both of two writers store to.
-    SharedLines,
 }
 
 impl fmt::Display for Formula {
@@ -118,11 +112,6 @@ impl fmt::Display for Formula {
             Seconds => write!(
                 f,
                 "make kernel/time/ without these objects, less the same with them, no ccache"
-            ),
-            SharedLines => write!(
-                f,
-                "cache lines that two tasks store to, in the kernel, as often as each writes offsets of \
-                 its own namespace"
             ),
         }
     }
@@ -424,11 +413,6 @@ pub const ROWS: &[Row] = &[
     row("references to core::panicking", Panics, Itself(0.0)),
     row("bytes of the kernel's functions", KernelText, Nothing),
     row("seconds to compile", Seconds, Nothing),
-    row(
-        "cache lines two writers both store to",
-        SharedLines,
-        Itself(0.0),
-    ),
 ];
 
 impl Measured {
@@ -517,10 +501,6 @@ impl Measured {
             Panics => Ok(Figure::once(self.panics as f64)),
             KernelText => Ok(Figure::once(self.kernel_text as f64)),
             Seconds => Ok(Figure::once(self.seconds)),
-            SharedLines => match &self.shared_lines {
-                Ok(lines) => Ok(Figure::once(lines.len() as f64)),
-                Err(why) => bail!("{why}"),
-            },
         }
     }
 }
@@ -612,7 +592,6 @@ mod tests {
             elsewhere: 0,
             panics: 0,
             seconds: 1.0,
-            shared_lines: Ok(vec![]),
         }
     }
 
@@ -711,23 +690,6 @@ mod tests {
             BTreeMap::from([("filp", 256.0)])
         );
         assert!(measured.evaluate(Memory("offsets")).is_err());
-    }
-
-    #[test]
-    fn lines_are_shared_by_none() {
-        let of = |shared_lines| Measured {
-            shared_lines,
-            ..measured("")
-        };
-        let lock = || of(Ok(vec!["lock".to_owned()]));
-        let row = row("x", SharedLines, Itself(0.0));
-        assert_eq!(row.judge(&lock(), &of(Ok(vec![]))).verdict, Verdict::Good);
-        assert_eq!(row.judge(&lock(), &lock()).verdict, Verdict::Bad);
-        let unknown = row.judge(&lock(), &of(Err("no plugins".to_owned())));
-        assert_eq!(
-            unknown.verdict,
-            Verdict::NotMeasured("no plugins".to_owned())
-        );
     }
 
     #[test]

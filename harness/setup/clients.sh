@@ -5,11 +5,11 @@
 # the cache. Nothing of them is installed on this machine.
 
 set -eu
-TOP=$(cd "$(dirname "$0")/.." && pwd -P)
-# shellcheck source=harness/lib.sh
-. "$TOP/harness/lib.sh"
-# shellcheck source=harness/apt.sh
-. "$TOP/harness/apt.sh"
+TOP=$(cd "$(dirname "$0")/../.." && pwd -P)
+# shellcheck source=harness/setup/lib.sh
+. "$TOP/harness/setup/lib.sh"
+# shellcheck source=harness/setup/apt.sh
+. "$TOP/harness/setup/apt.sh"
 
 # The first suite whose runc, crun and CRIU all know time namespaces.
 SUITE=forky

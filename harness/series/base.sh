@@ -8,11 +8,13 @@
 # machine's own apt and kept in the cache, or what KDIR= or LINUX_TARBALL= name.
 
 set -eu
-TOP=$(cd "$(dirname "$0")/.." && pwd -P)
-# shellcheck source=harness/lib.sh
-. "$TOP/harness/lib.sh"
-# shellcheck source=harness/apt.sh
-. "$TOP/harness/apt.sh"
+TOP=$(cd "$(dirname "$0")/../.." && pwd -P)
+# shellcheck source=harness/setup/lib.sh
+. "$TOP/harness/setup/lib.sh"
+# shellcheck source=harness/series/lib.sh
+. "$TOP/harness/series/lib.sh"
+# shellcheck source=harness/setup/apt.sh
+. "$TOP/harness/setup/apt.sh"
 # shellcheck source=BASE
 . "$TOP/BASE"
 

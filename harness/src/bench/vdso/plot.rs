@@ -3,7 +3,7 @@
 //! The chart: cycles per read, four bars per clock.
 
 use super::{Role, Row};
-use crate::plot::{Chart, Series, OURS, OURS_LIGHT, STOCK, STOCK_LIGHT};
+use crate::bench::plot::{Chart, Series, OURS, OURS_LIGHT, STOCK, STOCK_LIGHT};
 use anyhow::Result;
 use std::path::Path;
 

@@ -4,12 +4,12 @@
 # out/tools), and note the tools in out/toolchain.env. With nothing to do it is over at once.
 
 set -eu
-TOP=$(cd "$(dirname "$0")/.." && pwd -P)
-# shellcheck source=harness/lib.sh
-. "$TOP/harness/lib.sh"
+TOP=$(cd "$(dirname "$0")/../.." && pwd -P)
+# shellcheck source=harness/setup/lib.sh
+. "$TOP/harness/setup/lib.sh"
 otherwise=": install QEMU for x86 yourself"
-# shellcheck source=harness/apt.sh
-. "$TOP/harness/apt.sh"
+# shellcheck source=harness/setup/apt.sh
+. "$TOP/harness/setup/apt.sh"
 
 # The lowest versions that Linux 7.3 takes (its scripts/min-tool-version.sh); cargo's is
 # what the harness needs.

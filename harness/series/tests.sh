@@ -51,10 +51,10 @@ refuses() {
 	result "$status" "refuses $name"
 }
 
-series() { (cd "$co" && sh harness/series.sh "$work/cover"); }
-tree() { (cd "$co" && sh harness/tree.sh); }
-refresh() { (cd "$co" && sh harness/refresh.sh "$@"); }
-base() { (cd "$co" && sh harness/base.sh); }
+series() { (cd "$co" && sh harness/series/export.sh "$work/cover"); }
+tree() { (cd "$co" && sh harness/series/tree.sh); }
+refresh() { (cd "$co" && sh harness/series/refresh.sh "$@"); }
+base() { (cd "$co" && sh harness/series/base.sh); }
 linux() { git -C "$co/out/linux" "$@"; }
 clean() { [ -z "$(git -C "$co" status --porcelain)" ]; }
 sum() { sha256sum <"$1" | cut -d ' ' -f 1; }
@@ -89,7 +89,7 @@ tar -C "$work" -cJf "$cached" linux-7.3.4
 # A checkout, with a series of two.
 co=$work/checkout
 mkdir -p "$co/patches" "$co/kernel/time/ns" "$co/harness"
-cp "$TOP"/harness/*.sh "$co/harness"
+cp -R "$TOP/harness/setup" "$TOP/harness/series" "$co/harness"
 sed "s/^TARBALL_SHA256=.*/TARBALL_SHA256=$(sum "$cached")/" "$TOP/BASE" >"$co/BASE"
 echo /out/ >"$co/.gitignore"
 echo 'int one;' >"$co/kernel/time/ns/one.c"
@@ -147,12 +147,12 @@ passes "refresh normalises patches written by hand" refresh
 git -C "$co" add -A
 git -C "$co" commit -qm start
 passes "the round trip gives zero diff" refresh --check
-passes "refresh changes nothing then" sh -c "sh '$co/harness/refresh.sh' && [ -z \"\$(git -C '$co' status --porcelain)\" ]"
+passes "refresh changes nothing then" sh -c "sh '$co/harness/series/refresh.sh' && [ -z \"\$(git -C '$co' status --porcelain)\" ]"
 passes "the commits have stayed the same" [ "$(linux rev-parse series)" = "$prepared" ]
 touch -d '2020-01-01' "$work/past"
 linux ls-files | (cd "$co/out/linux" && xargs touch -r "$work/past")
 rm "$co/out/linux/.git/timens/stock" "$co/out/stock/linux/kernel/time/time.c"
-passes "prepare again" sh -c "sh '$co/harness/tree.sh' | grep 'up to date'"
+passes "prepare again" sh -c "sh '$co/harness/series/tree.sh' | grep 'up to date'"
 passes "a base half written is written again" [ -f "$co/out/stock/linux/kernel/time/time.c" ]
 echo 'int two;' >>"$co/kernel/time/ns/one.c"
 passes "prepare after an edit" tree
@@ -161,11 +161,11 @@ passes "only the edited file is written" \
 
 # The user's own work in out/linux.
 echo mine >>"$co/out/linux/kernel/time/ns/one.c"
-passes "prepare leaves work in out/linux alone" sh -c "sh '$co/harness/tree.sh' | grep 'uncommitted changes'"
+passes "prepare leaves work in out/linux alone" sh -c "sh '$co/harness/series/tree.sh' | grep 'uncommitted changes'"
 refuses "to refresh uncommitted changes" "uncommitted changes" refresh
 restore
 refuses "to overwrite uncommitted changes" "uncommitted changes.*make refresh.*FORCE=1" tree
-passes "FORCE=1 drops them" env FORCE=1 sh "$co/harness/tree.sh"
+passes "FORCE=1 drops them" env FORCE=1 sh "$co/harness/series/tree.sh"
 passes "and gives the first commits again" [ "$(linux rev-parse series)" = "$prepared" ]
 echo 'int three;' >"$co/out/linux/kernel/time/three.c"
 sed -i 's/^5$/five/' "$co/out/linux/kernel/time/Makefile"
@@ -180,7 +180,7 @@ passes "as a patch, a line of the series and a file" [ "$(git -C "$co" status --
 	" M patches/series ?? kernel/time/three.c ?? patches/0003-time-add-three.patch " ]
 passes "the comments on top of the series stay" [ "$(sed -n 2p "$co/patches/series")" = "# The order of the series." ]
 passes "the round trip gives zero diff with it" refresh --check
-passes "there is nothing to prepare after that" sh -c "sh '$co/harness/tree.sh' | grep 'up to date$'"
+passes "there is nothing to prepare after that" sh -c "sh '$co/harness/series/tree.sh' | grep 'up to date$'"
 linux reset -q --hard series~
 passes "refresh drops a commit that is gone" refresh
 passes "with its patch and its file" clean
@@ -245,47 +245,47 @@ rm "$co/$patch2"
 passes "an interrupted refresh is finished" refresh
 passes "to a good checkout" refresh --check
 restore
-passes "and back" env FORCE=1 sh "$co/harness/tree.sh"
+passes "and back" env FORCE=1 sh "$co/harness/series/tree.sh"
 
 # Other bases.
 base_commit=$(linux rev-parse base)
 cp "$cached" "$work/mine.tar.xz"
 passes "a tarball with the right sum is the same base" \
-	sh -c "LINUX_TARBALL='$work/mine.tar.xz' sh '$co/harness/tree.sh' | grep 'up to date'"
-passes "a source directory gives the same base commit" env KDIR="$linux" sh "$co/harness/tree.sh"
+	sh -c "LINUX_TARBALL='$work/mine.tar.xz' sh '$co/harness/series/tree.sh' | grep 'up to date'"
+passes "a source directory gives the same base commit" env KDIR="$linux" sh "$co/harness/series/tree.sh"
 passes "the same" [ "$(linux rev-parse base)" = "$base_commit" ]
 git -C "$linux" init -q
 git -C "$linux" add -Af
 git -C "$linux" commit -qm Linux
 echo changed >>"$linux/Makefile"
 echo untracked >"$linux/untracked"
-passes "a git tree gives its HEAD" env KDIR="$linux" sh "$co/harness/tree.sh"
+passes "a git tree gives its HEAD" env KDIR="$linux" sh "$co/harness/series/tree.sh"
 passes "which is the same" [ "$(linux rev-parse base) $(linux rev-parse series)" = "$base_commit $prepared" ]
 git -C "$linux" checkout -q .
 sed -i 's/^SUBLEVEL.*/SUBLEVEL = 5/' "$linux/Makefile"
 sed -i '1i\
 zero' "$linux/kernel/time/time.c"
 git -C "$linux" commit -qam newer
-passes "another base is taken" env KDIR="$linux" sh "$co/harness/tree.sh"
+passes "another base is taken" env KDIR="$linux" sh "$co/harness/series/tree.sh"
 passes "and the series is on it" [ "$(linux log -1 --format=%s series~2)" = "Linux 7.3.5" ]
 passes "and round-trips there" refresh --check
 passes "back to the package" tree
 passes "to the same commits" [ "$(linux rev-parse series)" = "$prepared" ]
-refuses "both KDIR and LINUX_TARBALL" "both set" env KDIR="$linux" LINUX_TARBALL="$cached" sh "$co/harness/base.sh"
-refuses "a directory that is missing" "KDIR=$work/none" env KDIR="$work/none" sh "$co/harness/tree.sh"
+refuses "both KDIR and LINUX_TARBALL" "both set" env KDIR="$linux" LINUX_TARBALL="$cached" sh "$co/harness/series/base.sh"
+refuses "a directory that is missing" "KDIR=$work/none" env KDIR="$work/none" sh "$co/harness/series/tree.sh"
 rm -rf "$linux/.git"
 : >"$linux/.config"
-refuses "a directory that was built in" "KDIR=$linux: .*mrproper" env KDIR="$linux" sh "$co/harness/base.sh"
+refuses "a directory that was built in" "KDIR=$linux: .*mrproper" env KDIR="$linux" sh "$co/harness/series/base.sh"
 sed -i 's/^VERSION.*/VERSION = 6/' "$linux/Makefile"
-refuses "a directory of another Linux" "KDIR=$linux: is Linux 6.3.5" env KDIR="$linux" sh "$co/harness/base.sh"
+refuses "a directory of another Linux" "KDIR=$linux: is Linux 6.3.5" env KDIR="$linux" sh "$co/harness/series/base.sh"
 tar -C "$work" -czf "$work/old.tar.gz" linux-7.3.4
-refuses "a tarball of another Linux" "$work/old.tar.gz: is Linux 6.3.5" env LINUX_TARBALL="$work/old.tar.gz" sh "$co/harness/base.sh"
-refuses "a tarball that is missing" "$work/none.tar" env LINUX_TARBALL="$work/none.tar" sh "$co/harness/base.sh"
+refuses "a tarball of another Linux" "$work/old.tar.gz: is Linux 6.3.5" env LINUX_TARBALL="$work/old.tar.gz" sh "$co/harness/series/base.sh"
+refuses "a tarball that is missing" "$work/none.tar" env LINUX_TARBALL="$work/none.tar" sh "$co/harness/series/base.sh"
 head -c 200 "$cached" >"$work/short.tar.xz"
-refuses "a truncated tarball" "$work/short.tar.xz: truncated" env LINUX_TARBALL="$work/short.tar.xz" sh "$co/harness/base.sh"
+refuses "a truncated tarball" "$work/short.tar.xz: truncated" env LINUX_TARBALL="$work/short.tar.xz" sh "$co/harness/series/base.sh"
 cp "$work/short.tar.xz" "$work/linux-source-7.3.tar.xz"
 refuses "a tarball of the package's name and another sum" "linux-source-7.3.tar.xz: sha256" \
-	env LINUX_TARBALL="$work/linux-source-7.3.tar.xz" sh "$co/harness/base.sh"
+	env LINUX_TARBALL="$work/linux-source-7.3.tar.xz" sh "$co/harness/series/base.sh"
 
 # Fetching. This apt offers what is in $work/offer.
 mkdir -p "$work/bin" "$work/deb/DEBIAN" "$work/deb/usr/src"
@@ -309,7 +309,7 @@ PATH=$work/bin:$PATH
 
 printf '%s\n' '7.3.9-1' '7.3.4-1~bpo13+1' >"$work/offer"
 echo damaged >"$cached"
-passes "a damaged file in the cache is fetched again" sh -c "sh '$co/harness/base.sh' | grep '$package.tar.xz: wrong sha256'"
+passes "a damaged file in the cache is fetched again" sh -c "sh '$co/harness/series/base.sh' | grep '$package.tar.xz: wrong sha256'"
 passes "and good then" base
 printf 'A cover\n\nIts text.\n' >"$work/cover"
 passes "the series as mails" series
@@ -318,13 +318,13 @@ passes "with a cover letter" grep -qx 'Its text.' "$co/out/series/0000-cover-let
 passes "to the maintainers" grep -qx 'To: =?UTF-8?Q?J=C3=BCrgen?= <j@example.invalid>' "$mail"
 passes "with a copy to the lists" grep -qx 'Cc: list@example.invalid' "$mail"
 passes "or to whom TO= and CC= name" \
-	sh -c "TO=to@example.invalid CC=cc@example.invalid sh '$co/harness/series.sh' '$work/cover' && grep -qx 'Cc: cc@example.invalid' '$mail'"
+	sh -c "TO=to@example.invalid CC=cc@example.invalid sh '$co/harness/series/export.sh' '$work/cover' && grep -qx 'Cc: cc@example.invalid' '$mail'"
 passes "nobody signs off" sh -c "! grep -q Signed-off-by '$mail'"
-passes "the submitter signs off" env SIGNOFF='A B <a@example.org>' sh "$co/harness/series.sh" "$work/cover"
+passes "the submitter signs off" env SIGNOFF='A B <a@example.org>' sh "$co/harness/series/export.sh" "$work/cover"
 passes "and is the author" [ "$(grep -c -e '^From: A B <a@example.org>' -e '^Signed-off-by: A B <a@example.org>' "$mail")" = 2 ]
-refuses "a sign-off without an address" 'SIGNOFF=A B: give' env SIGNOFF='A B' sh "$co/harness/series.sh" "$work/cover"
+refuses "a sign-off without an address" 'SIGNOFF=A B: give' env SIGNOFF='A B' sh "$co/harness/series/export.sh" "$work/cover"
 refuses "two lines of it" 'SIGNOFF=A <a@b.c><X: give' env SIGNOFF="A <a@b.c>
-X" sh "$co/harness/series.sh" "$work/cover"
+X" sh "$co/harness/series/export.sh" "$work/cover"
 echo edited >"$co/out/linux/tools/data.o"
 refuses "to send what isn't committed" 'uncommitted changes' series
 linux commit -qam 'tools: edit'
@@ -345,7 +345,7 @@ sed -i 's/^DEB_SHA256=/&0/' "$co/BASE"
 refuses "a package with another sum" "linux-source-7.3_1_all.deb: sha256" base
 echo '7.3.9-1' >"$work/offer"
 passes "a version that is gone gives way to the newest" \
-	sh -c "sh '$co/harness/base.sh' | grep '7.3.4-1~bpo13+1 is gone .*taking 7.3.9-1'"
+	sh -c "sh '$co/harness/series/base.sh' | grep '7.3.4-1~bpo13+1 is gone .*taking 7.3.9-1'"
 : >"$work/offer"
 refuses "to go on without a mirror" "no mirror.*LINUX_TARBALL=" base
 passes "nothing is left over in the cache" [ "$(ls "$work/cache")" = "linux-source-7.3_7.3.9-1.tar.xz

@@ -6,9 +6,11 @@
 # scratch directory; fail if that differs from the checkout. Changes nothing.
 
 set -eu
-TOP=$(cd "$(dirname "$0")/.." && pwd -P)
-# shellcheck source=harness/lib.sh
-. "$TOP/harness/lib.sh"
+TOP=$(cd "$(dirname "$0")/../.." && pwd -P)
+# shellcheck source=harness/setup/lib.sh
+. "$TOP/harness/setup/lib.sh"
+# shellcheck source=harness/series/lib.sh
+. "$TOP/harness/series/lib.sh"
 # shellcheck source=BASE
 . "$TOP/BASE"
 

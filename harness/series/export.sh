@@ -11,11 +11,13 @@
 #   ONTO=linux-source-7.2   also try that kernel of Debian's, in place of the newest
 
 set -eu
-TOP=$(cd "$(dirname "$0")/.." && pwd -P)
-# shellcheck source=harness/lib.sh
-. "$TOP/harness/lib.sh"
-# shellcheck source=harness/apt.sh
-. "$TOP/harness/apt.sh"
+TOP=$(cd "$(dirname "$0")/../.." && pwd -P)
+# shellcheck source=harness/setup/lib.sh
+. "$TOP/harness/setup/lib.sh"
+# shellcheck source=harness/series/lib.sh
+. "$TOP/harness/series/lib.sh"
+# shellcheck source=harness/setup/apt.sh
+. "$TOP/harness/setup/apt.sh"
 # shellcheck source=BASE
 . "$TOP/BASE"
 # Looking at out/linux leaves its index alone.
@@ -155,7 +157,7 @@ check_debian() {
 		say "series: skipped: what Debian patches, as the base is not the package of BASE"
 		return
 	fi
-	tarball=$(sh "$TOP/harness/base.sh" | sed -n 's/^base: \(.*\), verified$/\1/p')
+	tarball=$(sh "$TOP/harness/series/base.sh" | sed -n 's/^base: \(.*\), verified$/\1/p')
 	debian_edits "$tarball" >"$tmp/debian"
 	[ -s "$tmp/debian" ] || die "$tarball: all files have one time: what Debian patched cannot be told"
 	sort "$tmp/files" | comm -12 - "$tmp/debian" >"$tmp/both"

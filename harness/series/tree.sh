@@ -8,9 +8,11 @@
 # git writes no file that stays the same: a kernel build after it stays short.
 
 set -eu
-TOP=$(cd "$(dirname "$0")/.." && pwd -P)
-# shellcheck source=harness/lib.sh
-. "$TOP/harness/lib.sh"
+TOP=$(cd "$(dirname "$0")/../.." && pwd -P)
+# shellcheck source=harness/setup/lib.sh
+. "$TOP/harness/setup/lib.sh"
+# shellcheck source=harness/series/lib.sh
+. "$TOP/harness/series/lib.sh"
 # shellcheck source=BASE
 . "$TOP/BASE"
 
@@ -39,7 +41,7 @@ base_git() {
 # import_base KEY: bring the base into the object store, as refs/timens/base. The first
 # time, the unpacked files then become out/linux, in one step.
 import_base() {
-	sh "$TOP/harness/base.sh" "$tmp/base"
+	sh "$TOP/harness/series/base.sh" "$tmp/base"
 	# Debian's package has git ignore all but its packaging: new files would go unseen.
 	[ ! -f "$tmp/base/.gitignore" ] ||
 		sed -i '/^# Debian packaging: ignore everything/,$d' "$tmp/base/.gitignore"

@@ -300,8 +300,8 @@ pub fn bench(context: &Context, options: &Options) -> Result<bool> {
         .clone()
         .unwrap_or_else(|| context.out.join("bench"));
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    report.save(&dir.join("vdso.json"))?;
-    plot::draw(&dir.join("vdso.svg"), &report.rows)?;
+    report.save(&dir.join("bench-vdso.json"))?;
+    plot::draw(&dir.join("bench-vdso.svg"), &report.rows)?;
     println!("\n{report}");
     Ok(report.passed())
 }
