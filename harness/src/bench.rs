@@ -6,17 +6,19 @@
 //! in harness/guest/bench.c and says what each of its samples is.
 
 mod output;
+mod plot;
 mod report;
 mod rows;
 mod size;
 pub mod vdso;
-mod plot;
 
 use crate::{
-    guest::{self, Guest, Machine},
-    initramfs,
-    kbuild::{self, Kind},
-    steps::{Step, Steps},
+    guest::{self, initramfs, Guest, Machine},
+    kernel::{
+        build,
+        kernels::{Kernel, RUST_BENCH, RUST_BENCH_CALLS, STOCK_BENCH},
+    },
+    session::{Session, Step},
     Context,
 };
 use anyhow::{bail, ensure, Result};
@@ -32,32 +34,41 @@ const GUESTS: [&str; 2] = ["costs", "live"];
 const KNOWN: u64 = 1000;
 
 /// Three builds; for both kernels the archive, the guests, the sizes.
-const STEPS: usize = 3 * kbuild::BUILD_STEPS + 2 * (2 + GUESTS.len());
+const STEPS: usize = 3 + 2 * (2 + GUESTS.len());
 
 /// Builds what is compared, measures it and gives the verdict.
 pub fn bench(context: &Context) -> Result<bool> {
-    let mut steps = context.steps(STEPS)?;
+    let mut steps = Session::new(context, STEPS)?;
     // In this order: one may start as a copy of another.
-    kbuild::build(context, &mut steps, Kind::RustBench)?;
-    kbuild::build(context, &mut steps, Kind::StockBench)?;
-    kbuild::build_objects(context, &mut steps, Kind::RustBenchCalls)?;
-    let stock = measure(context, &mut steps, Kind::StockBench)?;
-    let ours = measure(context, &mut steps, Kind::RustBench)?;
+    for kernel in [&RUST_BENCH, &STOCK_BENCH] {
+        steps.step(&format!("build {}", kernel.name), |step| {
+            build::build(context, step, kernel)
+        })?;
+    }
+    steps.step(&format!("build {}", RUST_BENCH_CALLS.name), |step| {
+        build::build_objects(context, step, &RUST_BENCH_CALLS)
+    })?;
+    let stock = measure(context, &mut steps, &STOCK_BENCH)?;
+    let ours = measure(context, &mut steps, &RUST_BENCH)?;
     let report = Report::new(&stock, &ours)?;
     report.save(&context.out.join("bench"))?;
     println!("\n{report}");
     Ok(report.passed())
 }
 
-fn measure(context: &Context, steps: &mut Steps, kind: Kind) -> Result<Measured> {
-    let name = kind.name();
+fn measure(
+    context: &Context,
+    steps: &mut Session<'_>,
+    kernel: &'static Kernel,
+) -> Result<Measured> {
+    let name = kernel.name;
     let mut output = Output::default();
-    let initrd = steps.run(&format!("pack the guest ({name})"), |step| {
-        initramfs::pack_job(context, step, kind, "bench", &[])
+    let initrd = steps.step(&format!("pack the guest ({name})"), |step| {
+        initramfs::pack_job(context, step, kernel, "bench", &[])
     })?;
     for what in GUESTS {
-        let part = steps.run(&format!("guest: {what} ({name})"), |step| {
-            let guest = guest(kind, &initrd, what, Machine::Counting);
+        let part = steps.step(&format!("guest: {what} ({name})"), |step| {
+            let guest = guest(kernel, &initrd, what, Machine::Counting);
             let part = run(context, step, &guest)?;
             let counted = part.counts.get("thousand").copied();
             ensure!(
@@ -68,41 +79,38 @@ fn measure(context: &Context, steps: &mut Steps, kind: Kind) -> Result<Measured>
         })?;
         output.merge(part);
     }
-    steps.run(&format!("sizes and compile time ({name})"), |step| {
-        let objects = size::objects(context, kind);
-        let with_calls = match kind.is_ours() {
+    steps.step(&format!("sizes and compile time ({name})"), |step| {
+        let objects = size::objects(context, kernel);
+        let with_calls = match kernel.is_rust() {
             // C has no helpers.
-            false => Some(kind),
-            true if context.toolchain.same_llvm() => Some(Kind::RustBenchCalls),
+            false => Some(kernel),
+            true if context.toolchain.same_llvm() => Some(&RUST_BENCH_CALLS),
             true => None,
         };
         let with_calls =
-            with_calls.map(|kind| size::of(context, step, &size::objects(context, kind)));
-        let vmlinux = context.build_dir(kind).join("vmlinux");
+            with_calls.map(|kernel| size::of(context, step, &size::objects(context, kernel)));
+        let vmlinux = context.build_dir(kernel).join("vmlinux");
         let functions = size::functions(context, step, &vmlinux)?;
         Ok(Measured {
             output,
             size: size::of(context, step, &objects)?,
             size_with_calls: with_calls.transpose()?,
             kernel_text: functions.all,
-            elsewhere: match kind.is_ours() {
+            elsewhere: match kernel.is_rust() {
                 true => functions.of_page,
                 // It is all in the objects.
                 false => 0,
             },
             panics: size::panics(context, step, &objects)?,
             // Last, because it makes the objects anew.
-            seconds: kbuild::compile_seconds(context, step, kind, &objects)?,
+            seconds: build::compile_seconds(context, step, kernel, &objects)?,
         })
     })
 }
 
-fn guest<'a>(kind: Kind, initrd: &'a Path, what: &str, machine: Machine) -> Guest<'a> {
+fn guest(kernel: &'static Kernel, initrd: &Path, what: &str, machine: Machine) -> Guest<'static> {
     Guest {
-        name: format!("bench-{what}-{}", kind.name()),
-        kind,
-        initrd,
-        job: "bench",
+        name: format!("bench-{what}-{}", kernel.name),
         arguments: [
             &format!("TIMENS_BENCH={what}"),
             // Addresses and caches of objects are the same in each run.
@@ -112,16 +120,15 @@ fn guest<'a>(kind: Kind, initrd: &'a Path, what: &str, machine: Machine) -> Gues
         .map(str::to_owned)
         .into(),
         limit: Duration::from_secs(1800),
-        busy_host: false,
-        share: None,
         machine,
+        ..Guest::new(kernel, "bench", initrd.to_owned())
     }
 }
 
 /// Runs a guest to its end and reads what it measured.
 fn run(context: &Context, step: &Step, guest: &Guest) -> Result<Output> {
     let transcript = guest::run(context, step, guest, |_| {})?;
-    if let Some(problem) = transcript.problems.first() {
+    if let Some(problem) = transcript.errors.first() {
         // Its own complaint says more.
         let complaint = transcript
             .output

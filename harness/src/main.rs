@@ -1,225 +1,125 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Builds, boots and tests the kernels of this repository. `make help` lists the front doors.
+//! Builds, boots and tests the kernels of this repository.
 
-mod age;
 mod bench;
-mod bisect;
-mod check;
-mod clients;
-mod cover;
-mod coverage;
-mod fuzz;
+mod commands;
+mod context;
 mod guest;
-mod ide;
-mod initramfs;
-mod kbuild;
-mod ktap;
-mod matrix;
-mod planted;
-mod programs;
-mod race;
-mod races;
-mod report;
-mod sanitize;
-mod series;
+mod jobs;
+mod kernel;
 mod session;
-mod statistics;
-mod steps;
-mod test;
-mod toolchain;
-mod warnings;
 
-use anyhow::{anyhow, bail, Context as _, Result};
+use anyhow::Result;
+use bench::vdso;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use guest::Accelerator;
-use kbuild::Kind;
-use nix::{
-    errno::Errno,
-    fcntl::{Flock, FlockArg},
+use commands::{
+    age, bisect, build, check, clients, cover_letter, coverage, faults, fuzz, ide, interactive,
+    matrix, mutants, plan::Selection, race, sanitize, test,
 };
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
-use steps::Steps;
-use toolchain::Toolchain;
+use context::Context;
+use jobs::VdsoImagesOptions;
+use std::process::ExitCode;
 
 #[derive(Parser)]
-#[command(version, about)]
+#[command(name = "timens", version, about)]
 struct Arguments {
     #[command(subcommand)]
-    command: Subcommands,
+    command: Command,
 }
 
 #[derive(Subcommand)]
-enum Subcommands {
-    /// Build one kernel.
-    Build { kind: Kind },
-    /// Show a session in a time namespace with real tools, and check it.
+enum Command {
+    /// Boot the Rust kernel, use time namespaces with real tools, and check the session.
     Run,
-    /// Open a shell in a guest.
-    Shell {
-        #[arg(default_value = "rust")]
-        kind: Kind,
-    },
-    /// Run every check and sum up.
-    Test,
-    /// Let tasks race for new namespaces on a busy host, on both kernels.
+    /// Boot a kernel to a shell, or run one command on it.
+    Shell(interactive::ShellOptions),
+    /// Run every test, on the Rust kernel and on the C kernel.
+    Test(Selection),
+    /// Let tasks race for new namespaces on a busy host.
     Race(race::Options),
-    /// Count what each operation costs on both kernels.
-    Bench,
-    /// Run the same random operations on both kernels and compare what came of them.
-    Fuzz(fuzz::Options),
-    /// Let both kernels grow old, and see whether their memory grows.
+    /// Make each allocation of each operation fail once.
+    Faults(Selection),
+    /// Create, join and close namespaces by the hundred thousand, and look for memory that is left.
     Age(age::Options),
-    /// Run the tests on kernels that watch themselves.
-    Sanitize(sanitize::Options),
-    /// Let each allocation fail that an operation makes, on both kernels.
-    Faults(sanitize::FaultsOptions),
-    /// Put faults into the series, and see which check catches each.
-    Planted(planted::Options),
-    /// Say which lines of the series' Rust the tests execute.
-    Coverage(coverage::Options),
-    /// Run container runtimes, CRIU and people's tools on both kernels.
-    Clients {
-        /// Take the kernels as they are.
-        #[arg(long, hide = true)]
-        no_build: bool,
-    },
+    /// Run the same random operations on both kernels, and compare the outcomes.
+    Fuzz(fuzz::Options),
+    /// Run the tests on kernels with sanitizers.
+    Sanitize(Selection),
+    /// Put mutants into the series, one at a time, and see which checks detect each.
+    Mutants(mutants::Options),
+    /// List the lines of the series' Rust that no test runs.
+    Coverage(Selection),
+    /// Run container runtimes, CRIU and people's tools.
+    Clients(Selection),
+    /// Count the instructions of each operation on both kernels.
+    Bench,
+    /// Time clock reads in both kernels' vDSO, on this machine.
+    BenchVdso(vdso::Options),
     /// Build, boot and test each commit of the series.
     Bisect(bisect::Options),
     /// Build the series in other configurations, for other machines, by another compiler.
     Matrix(matrix::Options),
-    /// Check the commits of the series as what will be sent.
+    /// Run the kernel's own checkers on the series.
     Check,
-    /// Print the text of the series' cover letter.
+    /// Print the cover letter of the series.
     CoverLetter,
-    /// Have rust-analyzer find its way in the prepared tree.
+    /// Let rust-analyzer work in the prepared tree.
     Ide,
-    /// Time clock reads of both kernels' vDSO on this machine.
-    BenchVdso(bench::vdso::Options),
+    /// Build one kernel.
+    Build(build::Options),
+    #[command(hide = true)]
+    VdsoImages(VdsoImagesOptions),
 }
 
-/// Where everything is.
-pub struct Context {
-    /// The checkout.
-    pub top: PathBuf,
-    /// Everything that is made.
-    pub out: PathBuf,
-    /// The prepared kernel tree.
-    pub tree: PathBuf,
-    /// The same without the series.
-    pub stock_tree: PathBuf,
-    pub toolchain: Toolchain,
-    pub jobs: usize,
-    /// What `ACCEL=` asks for.
-    pub accelerator: Option<Accelerator>,
-}
-
-impl Context {
-    /// Where the tree is that has KCSAN see Rust, if it has been made.
-    pub fn kcsan_tree(&self) -> PathBuf {
-        self.out.join("kcsan/linux")
+/// Runs the command of that name. Returns the exit status.
+fn run(command: Command, name: &str) -> Result<ExitCode> {
+    // A part of `test`, in a process of its own.
+    if let Command::VdsoImages(options) = &command {
+        return options.check().map(status);
     }
-
-    /// Where the tree is that faults are planted in, if it has been made.
-    pub fn planted_tree(&self) -> PathBuf {
-        self.out.join("planted/linux")
-    }
-
-    /// Where the tree is that has the commits of the series one by one.
-    pub fn bisect_tree(&self) -> PathBuf {
-        self.out.join("bisect/linux")
-    }
-
-    fn new() -> Result<Self> {
-        let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let top = crate_dir
-            .parent()
-            .context("the crate lies in no checkout")?
-            .to_owned();
-        let out = top.join("out");
-        let [tree, stock_tree] = ["linux", "stock/linux"].map(|name| out.join(name));
-        for tree in [&tree, &stock_tree] {
-            if !tree.join("Kconfig").exists() {
-                bail!("{} is no kernel tree: run `make tree`", tree.display());
-            }
-        }
-        Ok(Self {
-            toolchain: Toolchain::read(&out.join("toolchain.env"))?,
-            jobs: toolchain::jobs()?,
-            accelerator: Accelerator::wanted()?,
-            top,
-            out,
-            tree,
-            stock_tree,
-        })
-    }
-
-    /// Makes sure that nobody else works under `out` as long as what is returned lives: two runs would
-    /// pack the files of each other's guests while they are written.
-    fn lock(&self) -> Result<Flock<File>> {
-        let path = self.out.join("lock");
-        let file =
-            File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
-        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| match error {
-            Errno::EWOULDBLOCK => anyhow!(
-                "another run works in {}: wait until it is done, or use a checkout of its own",
-                self.out.display()
-            ),
-            error => anyhow!("cannot lock {}: {error}", path.display()),
-        })
-    }
-
-    fn steps(&self, total: usize) -> Result<Steps> {
-        Steps::new(total, &self.out.join("log"))
-    }
-}
-
-/// Runs the command of that name and says whether what it checked was good.
-fn run(command: Subcommands, name: &str) -> Result<bool> {
     let context = Context::new()?;
-    let lock = match &command {
-        // Only looks.
-        Subcommands::CoverLetter => None,
-        // Is open as long as its user likes: locks by itself.
-        Subcommands::Shell { .. } => None,
-        // A part of `test`.
-        Subcommands::BenchVdso(options) if options.only_checks() => None,
+    let _lock = match &command {
+        // One only prints, the other locks while it builds.
+        Command::CoverLetter | Command::Shell(_) => None,
         _ => Some(context.lock()?),
     };
-    if lock.is_some() {
-        report::forget(&context, name)?;
-    }
-    match command {
-        Subcommands::Build { kind } => {
-            kbuild::build(&context, &mut context.steps(kbuild::BUILD_STEPS)?, kind)?;
-            println!("{}", context.kernel(kind).display());
+    session::forget(&context, name)?;
+    let good = match command {
+        Command::Run => interactive::demo(&context),
+        Command::Shell(options) => {
+            let status = interactive::shell(&context, &options)?;
+            return Ok(ExitCode::from(u8::try_from(status).unwrap_or(u8::MAX)));
+        }
+        Command::Test(selection) => test::test(&context, &selection),
+        Command::Race(options) => race::race(&context, &options),
+        Command::Faults(selection) => faults::faults(&context, &selection),
+        Command::Age(options) => age::age(&context, &options),
+        Command::Fuzz(options) => fuzz::fuzz(&context, &options),
+        Command::Sanitize(selection) => sanitize::sanitize(&context, &selection),
+        Command::Mutants(options) => mutants::mutants(&context, &options),
+        Command::Coverage(selection) => coverage::coverage(&context, &selection),
+        Command::Clients(selection) => clients::clients(&context, &selection),
+        Command::Bench => bench::bench(&context),
+        Command::BenchVdso(options) => vdso::bench(&context, &options),
+        Command::Bisect(options) => bisect::bisect(&context, &options),
+        Command::Matrix(options) => matrix::matrix(&context, &options),
+        Command::Check => check::check(&context),
+        Command::CoverLetter => {
+            print!("{}", cover_letter::letter(&context)?);
             Ok(true)
         }
-        Subcommands::Run => session::demo(&context),
-        Subcommands::Shell { kind } => session::shell(&context, kind),
-        Subcommands::Test => test::test(&context),
-        Subcommands::Race(options) => race::race(&context, &options),
-        Subcommands::Bench => bench::bench(&context),
-        Subcommands::Fuzz(options) => fuzz::fuzz(&context, &options),
-        Subcommands::Age(options) => age::age(&context, &options),
-        Subcommands::Sanitize(options) => sanitize::sanitize(&context, &options),
-        Subcommands::Faults(options) => sanitize::faults(&context, &options),
-        Subcommands::Planted(options) => planted::planted(&context, &options),
-        Subcommands::Coverage(options) => coverage::coverage(&context, &options),
-        Subcommands::Clients { no_build } => clients::clients(&context, !no_build),
-        Subcommands::Bisect(options) => bisect::bisect(&context, &options),
-        Subcommands::Matrix(options) => matrix::matrix(&context, &options),
-        Subcommands::Check => check::check(&context),
-        Subcommands::CoverLetter => {
-            print!("{}", cover::letter(&context)?);
-            Ok(true)
-        }
-        Subcommands::Ide => ide::ide(&context),
-        Subcommands::BenchVdso(options) => bench::vdso::bench(&context, &options),
+        Command::Ide => ide::ide(&context),
+        Command::Build(options) => build::build(&context, &options),
+        Command::VdsoImages(options) => options.check(),
+    };
+    good.map(status)
+}
+
+fn status(good: bool) -> ExitCode {
+    match good {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     }
 }
 
@@ -227,15 +127,11 @@ fn main() -> ExitCode {
     let matches = Arguments::command().get_matches();
     let name = matches.subcommand_name().unwrap_or_default();
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    match run(arguments.command, name) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            match error.is::<bench::vdso::TooNoisy>() {
-                true => ExitCode::from(3),
-                false => ExitCode::FAILURE,
-            }
+    run(arguments.command, name).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        match error.is::<vdso::TooNoisy>() {
+            true => ExitCode::from(3),
+            false => ExitCode::FAILURE,
         }
-    }
+    })
 }

@@ -5,7 +5,7 @@
 use super::rows::{Figure, Line, Measured, Verdict, ROWS};
 use crate::{
     bench::plot::{Chart, Series, OURS, STOCK},
-    statistics::{low, median},
+    session::statistics::{low, median},
 };
 use anyhow::{Context, Result};
 use serde::Serialize;

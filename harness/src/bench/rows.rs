@@ -6,12 +6,13 @@ use super::{
     output::{Cache, Output},
     size::Size,
 };
-use crate::statistics::{low, median, median_at_least};
+use crate::session::statistics::{low, median, median_at_least};
 use anyhow::{bail, Context, Result};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt};
 use Formula::{
-    Difference, Growth, KernelText, Memory, ModuleSize, Paired, Panics, Samples, Seconds, Sum, TextElsewhere, TextWithCalls,
+    Difference, Growth, KernelText, Memory, ModuleSize, Paired, Panics, Samples, Seconds, Sum,
+    TextElsewhere, TextWithCalls,
 };
 use Limit::{Itself, Nothing, OfStock};
 

@@ -2,7 +2,7 @@
 
 //! How large objects are, as `llvm-size` tells.
 
-use crate::{kbuild::Kind, steps::Step, Context};
+use crate::{kernel::kernels::Kernel, session::Step, Context};
 use anyhow::{ensure, Result};
 use serde::Serialize;
 use std::{
@@ -31,12 +31,12 @@ impl AddAssign for Size {
 }
 
 /// The objects that only one of the implementations has.
-pub fn objects(context: &Context, kind: Kind) -> Vec<PathBuf> {
-    let names = match kind.is_ours() {
+pub fn objects(context: &Context, kernel: &Kernel) -> Vec<PathBuf> {
+    let names = match kernel.is_rust() {
         true => ["namespace_rs.o", "namespace_init.o"],
         false => ["namespace.o", "namespace_vdso.o"],
     };
-    let dir = context.build_dir(kind).join("kernel/time");
+    let dir = context.build_dir(kernel).join("kernel/time");
     names.map(|name| dir.join(name)).into()
 }
 

@@ -12,9 +12,14 @@ mod plot;
 mod report;
 
 use crate::{
-    kbuild::{self, Kind},
-    statistics::{half, halves_differ, lowest, median},
-    steps::Step,
+    kernel::{
+        build,
+        kernels::{RUST, STOCK},
+    },
+    session::{
+        statistics::{half, halves_differ, lowest, median},
+        Session, Step,
+    },
     Context,
 };
 use anyhow::{bail, ensure, Context as _, Result};
@@ -93,16 +98,6 @@ pub struct Options {
     /// Where the results go, if not to out/bench.
     #[arg(long, hide = true)]
     results: Option<PathBuf>,
-    /// Only check what is read, with every counter.
-    #[arg(long, hide = true)]
-    check: bool,
-}
-
-impl Options {
-    /// Whether nothing is built or timed.
-    pub fn only_checks(&self) -> bool {
-        self.check
-    }
 }
 
 /// What is read.
@@ -250,30 +245,28 @@ impl std::error::Error for TooNoisy {}
 
 /// Builds both kernels, times their images and gives the verdict.
 pub fn bench(context: &Context, options: &Options) -> Result<bool> {
-    const STEPS: usize = 5;
+    const STEPS: usize = 4;
     let (mut steps, paths) = match (&options.stock_image, &options.our_image) {
-        (Some(stock), Some(ours)) => (context.steps(STEPS)?, [stock.clone(), ours.clone()]),
+        (Some(stock), Some(ours)) => (Session::new(context, STEPS)?, [stock.clone(), ours.clone()]),
         _ => {
-            let mut steps = context.steps(2 * kbuild::BUILD_STEPS + STEPS)?;
-            for kind in [Kind::Rust, Kind::Stock] {
-                kbuild::build(context, &mut steps, kind)?;
+            let mut steps = Session::new(context, 2 + STEPS)?;
+            for kernel in [&RUST, &STOCK] {
+                steps.step(&format!("build {}", kernel.name), |step| {
+                    build::build(context, step, kernel)
+                })?;
             }
             (steps, built_images(context))
         }
     };
     let images = [Image::read(&paths[0])?, Image::read(&paths[1])?];
     let cpu = pin()?;
-    let bench = steps.run("map both vDSO images", |_| Bench::new(&images))?;
+    let bench = steps.step("map both vDSO images", |_| Bench::new(&images))?;
     // First, because it survives a call that does not return.
-    let instructions = steps.run("count instructions", |_| bench.instructions())?;
-    steps.run("check what is read", |_| bench.check())?;
-    if options.check {
-        return Ok(true);
-    }
-    let hot = steps.run("time with warm caches", |step| {
+    let instructions = steps.step("count instructions", |_| bench.instructions())?;
+    let hot = steps.step("time with warm caches", |step| {
         bench.time_hot(step, options.rounds)
     })?;
-    let cold = steps.run("time with cold caches and TLB", |step| {
+    let cold = steps.step("time with cold caches and TLB", |step| {
         bench.time_cold(step)
     })?;
     let rows = (0..READS.len())
@@ -306,9 +299,17 @@ pub fn bench(context: &Context, options: &Options) -> Result<bool> {
     Ok(report.passed())
 }
 
+/// Checks the values that two images read, in this process.
+pub fn check(paths: [&Path; 2]) -> Result<()> {
+    let images = [Image::read(paths[0])?, Image::read(paths[1])?];
+    pin()?;
+    let bench = Bench::new(&images)?;
+    bench.check()
+}
+
 /// The images of the stock and of our kernel.
-pub fn built_images(context: &Context) -> [PathBuf; 2] {
-    [Kind::Stock, Kind::Rust].map(|kind| image_of(&context.build_dir(kind)))
+fn built_images(context: &Context) -> [PathBuf; 2] {
+    [&STOCK, &RUST].map(|kernel| image_of(&context.build_dir(kernel)))
 }
 
 /// The image of the kernel that was built in a directory.

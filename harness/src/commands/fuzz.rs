@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `fuzz`: a million random operations on the C kernel and on the Rust kernel, whose outcomes must be the same.
+
+use super::plan::{Plan, Selection};
+use crate::{
+    jobs::{
+        fuzz::{self, Request, LENGTH},
+        Job, Place,
+    },
+    kernel::kernels::RUST,
+    session::Session,
+    Context,
+};
+use anyhow::Result;
+use clap::Args;
+
+#[derive(Args)]
+pub struct Options {
+    /// The first seed. The operations are drawn from the seed alone.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The number of seeds, which share the operations.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    seeds: u32,
+    /// The number of operations on each kernel, in sequences of 200. Each seed has at least one sequence.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
+    operations: u32,
+    /// Run one sequence of the first seed again, with these of its operations, and print the outcomes:
+    /// SEQUENCE:OPERATION,OPERATION…
+    #[arg(long, value_parser = Request::parse)]
+    replay: Option<Request>,
+    #[command(flatten)]
+    selection: Selection,
+}
+
+fn plan(options: &Options) -> Plan {
+    let sequences = options.operations.div_ceil(LENGTH).div_ceil(options.seeds);
+    let seeds = (0..options.seeds).map(|index| options.seed.wrapping_add(index.into()));
+    let jobs = seeds.map(|seed| Job::Fuzz { seed, sequences });
+    Plan::new("fuzz", vec![(&RUST, jobs.collect())])
+}
+
+pub fn fuzz(context: &Context, options: &Options) -> Result<bool> {
+    if let Some(request) = &options.replay {
+        return replay(context, options, request);
+    }
+    let plan = plan(options).select(&options.selection)?;
+    plan.run(context, |_, _, _| {})?.finish("fuzz", "")
+}
+
+/// Runs one sequence on kernels that have been built.
+fn replay(context: &Context, options: &Options, request: &Request) -> Result<bool> {
+    let kernel = options
+        .selection
+        .kernels()
+        .first()
+        .copied()
+        .unwrap_or(&RUST);
+    let mut session = Session::new(context, 1)?;
+    let mut text = String::new();
+    session.check(
+        "the outcomes are the same",
+        crate::jobs::column(kernel),
+        |step| {
+            let place = Place {
+                context,
+                step,
+                kernel,
+                arguments: &[],
+            };
+            let (lines, same) = fuzz::replay(place, options.seed, request)?;
+            text = lines;
+            Ok(crate::session::unless(
+                (!same).then(|| "they differ".to_owned()),
+            ))
+        },
+    );
+    session.finish("fuzz-replay", &text)
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `ide`: the description of the prepared tree that rust-analyzer needs.
+
+use crate::{
+    commands::plan::build_kernel,
+    kernel::{
+        build,
+        kernels::{Kernel, RUST},
+    },
+    session::{passed, Column, Session},
+    Context,
+};
+use anyhow::{bail, Context as _, Result};
+use serde_json::Value;
+use std::fs;
+
+/// The kernel whose build directory has the description.
+static KERNEL: &Kernel = &RUST;
+
+/// The root files of the crates with code of the series.
+const CRATES: [&str; 2] = ["rust/kernel/lib.rs", "kernel/time/namespace_rs.rs"];
+
+/// Builds the Rust kernel and describes its crates to rust-analyzer.
+pub fn ide(context: &Context) -> Result<bool> {
+    let mut session = Session::new(context, 2)?;
+    build_kernel(&mut session, KERNEL);
+    session.check("describe the crates", Column::Host, |step| {
+        let mut make = build::make(context, KERNEL)?;
+        step.command(make.arg("rust-analyzer"), "rust-analyzer")?;
+        describe(context)?;
+        Ok(passed())
+    });
+    session.finish("ide", "")
+}
+
+/// Prints the place of the description, which must have the crates of the series.
+fn describe(context: &Context) -> Result<()> {
+    let path = context.build_dir(KERNEL).join("rust-project.json");
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let project: Value = serde_json::from_str(&text)?;
+    let roots: Vec<_> = project["crates"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|described| described["root_module"].as_str())
+        .collect();
+    for crate_root in CRATES {
+        if !roots.iter().any(|root| root.ends_with(crate_root)) {
+            bail!(
+                "{} lacks {crate_root}, which scripts/generate_rust_analyzer.py did not find",
+                path.display()
+            );
+        }
+    }
+    println!(
+        "{} describes {} crates.\n\
+         Open {} in an editor whose rust-analyzer has the setting\n  \
+         rust-analyzer.linkedProjects = [\"{}\"]",
+        path.display(),
+        roots.len(),
+        context.tree.display(),
+        path.display()
+    );
+    Ok(())
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Boots kernels for other machines: 64-bit ARM in QEMU, and user-mode Linux.
+
+use super::compiles;
+use crate::{
+    guest::{
+        self, initramfs, ktap, log,
+        programs::{List, NO_VDSO, STOCK},
+        Transcript,
+    },
+    jobs::kunit_results,
+    kernel::{
+        build::Build,
+        selftests::{build_in, INSTALLED},
+        toolchain::find,
+    },
+    session::{Column, Outcome, Status, Step},
+    Context,
+};
+use anyhow::{Context as _, Result};
+use std::{fs, path::PathBuf, process::Command, time::Duration};
+
+/// The time limit of KUnit in user-mode Linux, in seconds.
+const UML_SECONDS: &str = "300";
+
+/// clang's target for 64-bit ARM.
+const ARM64_TARGET: &str = "--target=aarch64-linux-gnu";
+
+/// Runs user-mode Linux with KUnit.
+pub fn kunit(context: &Context, step: &Step, build: &Build) -> Result<Vec<Outcome>> {
+    let mut linux = Command::new(find("timeout")?);
+    linux
+        .args(["-s", "KILL", UML_SECONDS])
+        .arg(build.dir.join("linux"))
+        .args(["mem=256M", "kunit.enable=1", "kunit_shutdown=halt"]);
+    let log = step.command(&mut linux, "kunit-uml")?;
+    let said = fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
+    let said = String::from_utf8_lossy(&said);
+    let mut results = kunit_results(context, &said)?;
+    results.extend(log::reports(&said).map(Outcome::failure));
+    Ok(results)
+}
+
+/// The reason why no guest for 64-bit ARM can be built, if there is one.
+fn lacks_arm64(clang: &str) -> Option<String> {
+    if find(guest::QEMU_ARM64).is_err() {
+        return Some(format!(
+            "{} is not installed: apt-get install qemu-system-arm, of the suite that \
+             qemu-system-x86 is of",
+            guest::QEMU_ARM64
+        ));
+    }
+    let source = "#include <stdio.h>\nint main(void) { return puts(\"\"); }\n";
+    let options = [ARM64_TARGET, "-static", "-fuse-ld=lld"];
+    (!compiles(clang, &options, source)).then(|| {
+        "clang finds no C library to link with: apt-get install libc6-dev-arm64-cross and \
+         libgcc-NN-dev-arm64-cross, NN being gcc's version"
+            .to_owned()
+    })
+}
+
+/// Runs the kernel's own tests of time namespaces in a guest for 64-bit ARM.
+pub fn arm64_selftests(context: &Context, step: &Step, build: &Build) -> Result<Vec<Outcome>> {
+    let clang = context.toolchain.llvm_tool("clang")?;
+    if let Some(reason) = lacks_arm64(&clang) {
+        return Ok(vec![Outcome::new("selftests", Status::Skipped, reason)]);
+    }
+    let llvm = format!("LLVM={}", context.toolchain.need("LLVM")?);
+    let options = ["ARCH=arm64", &llvm, "USERLDFLAGS=-static -fuse-ld=lld"];
+    let compiler = [&clang, ARM64_TARGET, "-fuse-ld=lld"];
+    let initrd = pack(context, step, build, &STOCK, &options, &compiler)?;
+    let kernel = build.dir.join("arch/arm64/boot/Image");
+    let limit = limit(step, &STOCK);
+    let said = guest::run_arm64(step, &build.name, &kernel, &initrd, limit)?;
+    results(context, &STOCK, said)
+}
+
+/// Runs the tests that need no vDSO in user-mode Linux.
+pub fn uml_selftests(context: &Context, step: &Step, build: &Build) -> Result<Vec<Outcome>> {
+    let options = ["USERLDFLAGS=-static"];
+    let initrd = pack(context, step, build, &NO_VDSO, &options, &["gcc"])?;
+    let limit = limit(step, &NO_VDSO);
+    let kernel = build.dir.join("linux");
+    let said = guest::run_uml(step, &build.name, &kernel, &initrd, limit)?;
+    results(context, &NO_VDSO, said)
+}
+
+/// Builds a list's tests with options of their make, and a guest's init with a compiler, and packs them.
+fn pack(
+    context: &Context,
+    step: &Step,
+    build: &Build,
+    list: &List,
+    options: &[&str],
+    compiler: &[&str],
+) -> Result<PathBuf> {
+    let beside = |what: &str| build.dir.with_file_name(format!("{}{what}", build.name));
+    let dir = beside("-selftests");
+    let options = [&["TARGETS=timens"], options].concat();
+    build_in(
+        context,
+        step,
+        &context.tree,
+        &dir,
+        &build.variables,
+        &options,
+    )?;
+    let init = dir.join("init");
+    let mut cc = Command::new(compiler[0]);
+    cc.args(&compiler[1..]);
+    cc.args(["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o"]);
+    cc.arg(&init)
+        .arg(context.top.join("harness/guest/foreign.c"));
+    step.command(&mut cc, "foreign")?;
+    let text = dir.join("list");
+    fs::write(&text, list.to_text()).with_context(|| format!("cannot write {}", text.display()))?;
+    let mut files = vec![("/init".to_owned(), init), ("/list".to_owned(), text)];
+    for program in list.programs() {
+        let path = dir.join(INSTALLED).join(program.path);
+        files.push((format!("/selftests/{}", program.path), path));
+    }
+    initramfs::pack_files(step, &build.dir, beside(".cpio"), &files)
+}
+
+/// The time limit of a list's guest. The step shows a bar of its programs.
+fn limit(step: &Step, list: &List) -> Duration {
+    step.expect(list.programs().count() as u64);
+    Duration::from_secs(120 + u64::from(list.limit()))
+}
+
+/// The results of a guest that ran a list.
+fn results(context: &Context, list: &List, said: Transcript) -> Result<Vec<Outcome>> {
+    let checks = ktap::programs(context, list, "", Column::Rust, &said.output)?;
+    let mut outcomes = ktap::together(checks);
+    outcomes.extend(said.errors.into_iter().map(Outcome::failure));
+    Ok(outcomes)
+}

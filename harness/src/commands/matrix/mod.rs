@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `matrix`: the series in other configurations, for other machines, and by another compiler.
+//!
+//! No warning at `W=1` may be about a file that the series adds or edits. Warnings elsewhere are counted: Linux
+//! has them without the series, unless a change to a header brought them, which the compilers' notes show.
+
+mod foreign;
+mod rows;
+
+use crate::{
+    bench::vdso,
+    jobs::compare_vdso_images,
+    kernel::{
+        build::{self, Build},
+        kernels::STOCK,
+        series::Series,
+        warnings::warnings,
+    },
+    session::{Check, Column, Outcome, Session, Status, Step},
+    Context,
+};
+use anyhow::{Context as _, Result};
+use clap::Args;
+use rows::{forget, has_rust, Row, Work, OBJECTS, ROWS, RUST_OBJECTS, VERSIONED};
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+#[derive(Args)]
+pub struct Options {
+    /// The rows to build. All by default.
+    rows: Vec<String>,
+}
+
+/// Builds the rows, boots what boots, and prints the table.
+pub fn matrix(context: &Context, options: &Options) -> Result<bool> {
+    let rows = select(&options.rows)?;
+    let series = Series::read(context)?;
+    let mut session = Session::new(context, rows.len())?;
+    for row in rows {
+        session.run(row.name, Column::Rust, |step| {
+            let results = run(context, step, row, &series)?;
+            Ok(vec![Check::new(row.name, Column::Rust, results)])
+        });
+    }
+    session.finish("matrix", "")
+}
+
+/// The rows of these names, or all.
+fn select(names: &[String]) -> Result<Vec<&'static Row>> {
+    if names.is_empty() {
+        return Ok(ROWS.iter().collect());
+    }
+    let row = |name: &String| {
+        let row = ROWS.iter().find(|row| row.name == name);
+        row.with_context(|| {
+            let names = ROWS.each_ref().map(|row| row.name).join(" ");
+            format!("there is no row {name}; the rows are {names}")
+        })
+    };
+    names.iter().map(row).collect()
+}
+
+fn run(context: &Context, step: &Step, row: &Row, series: &Series) -> Result<Vec<Outcome>> {
+    if row.work == Work::Versions && !has_libdw() {
+        return Ok(skipped(
+            "",
+            "gendwarfksyms needs libdw: apt-get install libdw-dev",
+        ));
+    }
+    let build = row.build(context)?;
+    let targets = row.targets(has_rust(&build.fragments));
+    // An object that is not compiled again does not warn again.
+    for target in OBJECTS.iter().chain(&RUST_OBJECTS).chain(&targets) {
+        forget(&build.dir.join(target))?;
+    }
+    let log = build::build_targets(context, step, &build, &targets)?;
+    let mut outcomes = judge(context, &log, series)?;
+    if row.all_rust {
+        let refused = build::not_taken(&build.optional, &build.config()?);
+        step.print(&format!("{}: without {}", row.name, refused.join(", ")));
+    }
+    outcomes.extend(match row.work {
+        Work::Objects | Work::AlsoObjects(_) => vec![],
+        Work::Image => image(context, step, &build)?,
+        Work::Versions => versions(&build)?,
+        Work::Uml => {
+            let mut results = match has_rust(&build.fragments) {
+                true => foreign::kunit(context, step, &build)?,
+                false => vec![],
+            };
+            results.extend(foreign::uml_selftests(context, step, &build)?);
+            results
+        }
+        Work::Arm64 => foreign::arm64_selftests(context, step, &build)?,
+    });
+    Ok(outcomes)
+}
+
+fn skipped(name: &str, reason: impl Into<String>) -> Vec<Outcome> {
+    vec![Outcome::new(name, Status::Skipped, reason)]
+}
+
+/// The results of a build's warnings.
+fn judge(context: &Context, log: &Path, series: &Series) -> Result<Vec<Outcome>> {
+    let text = fs::read_to_string(log).with_context(|| format!("cannot read {}", log.display()))?;
+    let (ours, others): (Vec<_>, Vec<_>) = warnings(&text)
+        .into_iter()
+        .partition(|warning| warning.is_ours(series));
+    let tree = format!("{}/", context.tree.display());
+    // Some paths are relative to the build directory.
+    let shorten = |text: &str| text.replace(&tree, "").replace("../../linux/", "");
+    let fail = |text: &str| Outcome::new("W=1", Status::Failed, shorten(text));
+    let mut outcomes: Vec<_> = ours.iter().map(|warning| fail(&warning.text)).collect();
+    if outcomes.is_empty() {
+        outcomes.push(Outcome::new("W=1", Status::Passed, ""));
+    }
+    if let Some(first) = others.first() {
+        let reason = format!(
+            "{} warnings in files that the series leaves as they are, the first: {}",
+            others.len(),
+            shorten(&first.text)
+        );
+        outcomes.extend(skipped("elsewhere", reason));
+    }
+    Ok(outcomes)
+}
+
+/// Whether a compiler can build a program from a source.
+fn compiles(compiler: &str, arguments: &[&str], source: &str) -> bool {
+    let child = Command::new(compiler)
+        .args(["-x", "c", "-o", "/dev/null", "-"])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut child) = child else { return false };
+    let pipe = child.stdin.take();
+    // If the compiler has ended already, its status is the answer.
+    let _ = pipe.map(|mut pipe| pipe.write_all(source.as_bytes()));
+    child.wait().is_ok_and(|status| status.success())
+}
+
+fn has_libdw() -> bool {
+    let source = "#include <elfutils/libdw.h>\nint main(void) { return 0; }\n";
+    compiles("gcc", &["-ldw", "-lelf", "-lz"], source)
+}
+
+/// The values that the vDSO image reads, compared with the C kernel's.
+fn image(context: &Context, step: &Step, build: &Build) -> Result<Vec<Outcome>> {
+    let stock = vdso::image_of(&context.build_dir(&STOCK));
+    if !stock.exists() {
+        let reason = "the C kernel is not built: run `make build-stock`";
+        return Ok(skipped("vDSO", reason));
+    }
+    compare_vdso_images(step, [stock, vdso::image_of(&build.dir)])
+}
+
+/// The symbol that C exports for Rust has a version.
+fn versions(build: &Build) -> Result<Vec<Outcome>> {
+    let (file, symbol) = VERSIONED;
+    let file = build.dir.join(file);
+    let text =
+        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let status = match text.contains(&format!("#SYMVER {symbol} 0x")) {
+        true => Status::Passed,
+        false => Status::Failed,
+    };
+    Ok(vec![Outcome::new(symbol, status, "has no version")])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_selected_by_name() {
+        let names = |names: &[&str]| -> Result<Vec<_>> {
+            let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+            Ok(select(&names)?.into_iter().map(|row| row.name).collect())
+        };
+        assert_eq!(names(&["uml", "c"]).unwrap(), ["uml", "c"]);
+        assert_eq!(names(&[]).unwrap().len(), ROWS.len());
+        let error = names(&["vax"]).unwrap_err().to_string();
+        assert!(error.contains("vax") && error.contains("arm64"), "{error}");
+    }
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `test`: every test, on the Rust kernel and on the C kernel.
+
+use super::plan::{HostCheck, Plan, Selection};
+use crate::{
+    guest::{
+        ktap,
+        programs::{NO_COUNTER, OTHER_VDSO, SELFTESTS},
+    },
+    jobs::{race::Rounds, Job},
+    kernel::{
+        kernels::{RUST, RUST_STOCK_VDSO, STOCK, STOCK_OFFSET_PAGE},
+        series::Series,
+    },
+    session::{passed, skipped, Outcome, Status, Step},
+    Context,
+};
+use anyhow::{bail, Result};
+use std::{fs, process::Command};
+
+/// A short run of the races and of the random operations.
+const RACE: Job = Job::Race {
+    cpus: 2,
+    rounds: Rounds::of(2000),
+};
+pub const FUZZ: Job = Job::Fuzz {
+    seed: 1,
+    sequences: 120,
+};
+
+const HOST: [HostCheck; 5] = [
+    HostCheck {
+        name: "tree: round trip",
+        run: round_trip,
+    },
+    HostCheck {
+        name: "tree: scripts",
+        run: tree_scripts,
+    },
+    HostCheck {
+        name: "rustfmt",
+        run: formatting,
+    },
+    HostCheck {
+        name: "cargo test",
+        run: crate_tests,
+    },
+    HostCheck {
+        name: "oldest rustc",
+        run: oldest_rustc,
+    },
+];
+
+fn plan() -> Plan {
+    let selftests = Job::Programs(&SELFTESTS);
+    let no_counter = Job::Programs(&NO_COUNTER);
+    let other_vdso = Job::Programs(&OTHER_VDSO);
+    let rows = vec![
+        (&STOCK, vec![selftests, no_counter]),
+        (
+            &RUST,
+            vec![
+                Job::VdsoImages,
+                Job::Kunit,
+                selftests,
+                no_counter,
+                FUZZ,
+                RACE,
+            ],
+        ),
+        (&STOCK_OFFSET_PAGE, vec![other_vdso]),
+        (&RUST_STOCK_VDSO, vec![other_vdso]),
+    ];
+    Plan::new("test", rows).with_host(HOST.to_vec())
+}
+
+pub fn test(context: &Context, selection: &Selection) -> Result<bool> {
+    let plan = plan().select(selection)?;
+    plan.run(context, |_, _, _| {})?.finish("test", "")
+}
+
+/// Preparing the tree and writing the series back gives the files of the checkout.
+fn round_trip(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
+    let mut refresh = Command::new(context.top.join("harness/series/refresh.sh"));
+    step.command(refresh.arg("--check"), "round-trip")?;
+    Ok(passed())
+}
+
+fn tree_scripts(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
+    let mut script = Command::new(context.top.join("harness/series/tests.sh"));
+    let log = step.command(&mut script, "tree-scripts")?;
+    ktap::results(context, &ktap::plan_first(&fs::read_to_string(log)?))
+}
+
+/// The roots of the crates under harness/.
+const OUR_CRATES: [&str; 6] = [
+    "src/main.rs",
+    "arithmetic/build.rs",
+    "arithmetic/src/lib.rs",
+    "arithmetic/kernel/build.rs",
+    "arithmetic/kernel/src/lib.rs",
+    "arithmetic/kunit_tests/src/lib.rs",
+];
+
+/// The series' Rust, in the kernel's style, and the crates of the harness.
+fn formatting(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
+    let series = Series::read(context)?;
+    let rustfmt = context.toolchain.need("RUSTFMT")?;
+    let mut kernel = Command::new(rustfmt);
+    kernel
+        .current_dir(&context.tree)
+        .arg("--check")
+        .args(series.ending(&[".rs"]));
+    step.command(&mut kernel, "rustfmt-kernel")?;
+    let mut harness = Command::new(rustfmt);
+    harness.args(["--check", "--edition", "2021"]);
+    harness.args(OUR_CRATES.map(|file| context.top.join("harness").join(file)));
+    step.command(&mut harness, "rustfmt-harness")?;
+    Ok(passed())
+}
+
+/// The tests of this crate, and of the kernel's arithmetic on the host, each a result.
+fn crate_tests(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
+    let mut cargo = Command::new(context.toolchain.need("CARGO")?);
+    // The compiler of ./timens, so nothing is compiled twice.
+    cargo.env("RUSTC", context.toolchain.need("RUSTC")?);
+    cargo.args([
+        "test",
+        "--release",
+        "--locked",
+        "--workspace",
+        "--manifest-path",
+    ]);
+    cargo.arg(context.top.join("harness/Cargo.toml"));
+    cargo.arg("--target-dir").arg(context.out.join("cargo"));
+    let log = step.command(&mut cargo, "cargo-test")?;
+    let results = cargo_results(&fs::read_to_string(log)?);
+    if results.is_empty() {
+        bail!("cargo test ran no test");
+    }
+    Ok(results)
+}
+
+fn cargo_results(text: &str) -> Vec<Outcome> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("test ")?.split_once(" ... "))
+        .map(|(name, verdict)| match verdict {
+            "ok" => Outcome::new(name, Status::Passed, ""),
+            other => Outcome::new(name, Status::Skipped, other),
+        })
+        .collect()
+}
+
+/// The harness compiles with the oldest rustc that its Cargo.toml promises.
+fn oldest_rustc(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
+    let script = context.top.join("harness/setup/oldest-rustc.sh");
+    let provided = Command::new("sh").arg(script).output()?;
+    let said = String::from_utf8_lossy(&provided.stdout);
+    let rustc = said.lines().last().unwrap_or_default();
+    match provided.status.code() {
+        Some(0) => {}
+        Some(4) => return Ok(skipped(rustc)),
+        _ => bail!("{}", String::from_utf8_lossy(&provided.stderr).trim()),
+    }
+    let mut cargo = Command::new(context.toolchain.need("CARGO")?);
+    cargo.env("RUSTC", rustc);
+    cargo.args(["check", "--locked", "--all-targets", "--manifest-path"]);
+    cargo.arg(context.top.join("harness/Cargo.toml"));
+    cargo
+        .arg("--target-dir")
+        .arg(context.out.join("cargo-oldest"));
+    step.command(&mut cargo, "cargo-oldest")?;
+    Ok(passed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_unit_test_is_a_result() {
+        let text = "running 2 tests\ntest a::b ... ok\ntest c ... ignored, why\n\
+                    test result: ok. 1 passed\n";
+        let results = cargo_results(text);
+        assert_eq!(results.len(), 2);
+        assert_eq!(
+            results[1],
+            Outcome::new("c", Status::Skipped, "ignored, why")
+        );
+    }
+}

@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Packs the files of a guest: busybox, the tools of util-linux, the selftests, the job scripts.
+//!
+//! The kernel's own gen_init_cpio writes the archive, and only when a file in it has changed.
+
+use super::programs::{List, CLIENT_LISTS, SELFTEST_LISTS};
+use crate::{
+    kernel::{
+        kernels::{Image as Packed, Kernel},
+        toolchain::find,
+    },
+    session::Step,
+    Context,
+};
+use anyhow::{bail, Context as _, Result};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::UNIX_EPOCH,
+};
+
+/// The tools of util-linux. The applets of busybox with these names know no time namespaces.
+const TOOLS: [&str; 3] = ["unshare", "nsenter", "lsns"];
+
+/// The files of a guest by their path in it.
+#[derive(Default)]
+struct Image {
+    files: BTreeMap<String, PathBuf>,
+    links: BTreeMap<String, String>,
+    /// Directories that exist even if they are empty.
+    dirs: BTreeSet<String>,
+}
+
+/// The path of the archive that [`pack`] makes for a kernel.
+pub fn path(context: &Context, kernel: &Kernel) -> PathBuf {
+    let dir = context.out.join("guest");
+    dir.join(format!("{}.cpio", kernel.name))
+}
+
+/// Packs the guest of a kernel.
+pub fn pack(context: &Context, step: &Step, kernel: &Kernel) -> Result<()> {
+    let dir = guest_dir(context)?;
+    let image = match kernel.image {
+        Packed::Selftests => selftests(context, step, kernel, &dir)?,
+        Packed::Clients => clients(context, step, &dir)?,
+    };
+    image
+        .write(step, &context.build_dir(kernel), path(context, kernel))
+        .map(drop)
+}
+
+/// The directory of archives and of the guest's own programs.
+fn guest_dir(context: &Context) -> Result<PathBuf> {
+    let dir = context.out.join("guest");
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    Ok(dir)
+}
+
+/// The guest that runs selftests.
+fn selftests(context: &Context, step: &Step, kernel: &Kernel, dir: &Path) -> Result<Image> {
+    let sources = context.top.join("harness/guest");
+    let mut image = Image::default();
+    image.add("/init", sources.join("init"));
+    for job in ["programs", "demo", "shell", "real-tools"] {
+        image.add(&format!("/jobs/{job}"), sources.join(job));
+    }
+    image.add("/bin/clocks", compile(step, &sources, dir, "clocks")?);
+    image.add_busybox(context.toolchain.need("BUSYBOX")?.into())?;
+    let mut dynamic = vec![];
+    for tool in TOOLS {
+        let path = find(tool)?;
+        image.add(&format!("/usr/bin/{tool}"), path.clone());
+        dynamic.push(path);
+    }
+    image.add_lists(dir, &SELFTEST_LISTS)?;
+    for program in SELFTEST_LISTS.into_iter().flat_map(List::programs) {
+        let path = context.selftest(kernel, program.path);
+        // The guest reports a program that was not built, as a failure of that program.
+        if path.exists() {
+            image.add(&format!("/selftests/{}", program.path), path.clone());
+            dynamic.push(path);
+        }
+    }
+    for library in libraries(&dynamic)? {
+        image.add(&library.clone(), PathBuf::from(library));
+    }
+    let module = context.build_dir(kernel).join("drivers/misc/ntsync.ko");
+    image.add("/modules/ntsync.ko", module);
+    Ok(image)
+}
+
+/// Packs a small guest whose job is a program of harness/guest, with the files that it reads. Returns the
+/// path of the archive.
+pub fn pack_job(
+    context: &Context,
+    step: &Step,
+    kernel: &Kernel,
+    job: &str,
+    files: &[(&str, &Path)],
+) -> Result<PathBuf> {
+    let dir = guest_dir(context)?;
+    let sources = context.top.join("harness/guest");
+    let mut image = Image::default();
+    image.add("/init", sources.join("init"));
+    image.add(&format!("/jobs/{job}"), compile(step, &sources, &dir, job)?);
+    for &(target, source) in files {
+        image.add(target, source.to_owned());
+    }
+    image.add_busybox(context.toolchain.need("BUSYBOX")?.into())?;
+    let archive = dir.join(format!("{job}-{}.cpio", kernel.name));
+    image.write(step, &context.build_dir(kernel), archive)
+}
+
+/// The guest that runs container runtimes, CRIU and people's tools.
+fn clients(context: &Context, step: &Step, dir: &Path) -> Result<Image> {
+    let sources = context.top.join("harness/guest");
+    let clients = sources.join("clients");
+    let made = context.out.join("clients");
+    let mut image = Image::default();
+    image.add_tree(&made.join("root"), "")?;
+    image.add("/init", sources.join("init"));
+    image.add("/jobs/programs", sources.join("programs"));
+    for part in ["checks", "containers", "session", "travellers"] {
+        image.add(&format!("/jobs/{part}"), clients.join(part));
+    }
+    image.add_lists(dir, &CLIENT_LISTS)?;
+    for (program, script) in [
+        ("oci/crun", "oci"),
+        ("oci/runc", "oci"),
+        ("tools/util-linux", "util-linux"),
+        ("tools/manual", "manual"),
+        ("tools/languages", "languages"),
+        ("tools/page", "page"),
+        ("move/leave", "leave"),
+        ("move/arrive", "arrive"),
+    ] {
+        image.add(&format!("/selftests/{program}"), clients.join(script));
+    }
+    let manual = made.join("man/usr/share/man/man7/time_namespaces.7.gz");
+    image.add("/jobs/time_namespaces.7.gz", manual);
+    let page = "Documentation/admin-guide/namespaces/time.rst";
+    image.add("/jobs/time.rst", context.top.join(page));
+    for program in ["clocks", "traveller"] {
+        image.add(
+            &format!("/usr/bin/{program}"),
+            compile(step, &sources, dir, program)?,
+        );
+    }
+    for program in ["clock_times", "newtime-go", "newtime-rust"] {
+        image.add(&format!("/usr/bin/{program}"), made.join(program));
+    }
+    // Without links to it: the real tools are there.
+    image.add(
+        "/usr/bin/busybox",
+        context.toolchain.need("BUSYBOX")?.into(),
+    );
+    Ok(image)
+}
+
+/// Packs a guest of static programs and the files that they read. Returns the path of the archive.
+pub fn pack_files(
+    step: &Step,
+    build_dir: &Path,
+    archive: PathBuf,
+    files: &[(String, PathBuf)],
+) -> Result<PathBuf> {
+    let mut image = Image::default();
+    for (target, source) in files {
+        image.add(target, source.clone());
+    }
+    image.write(step, build_dir, archive)
+}
+
+impl Image {
+    /// Adds a directory with its contents. The permissions of files are not kept.
+    fn add_tree(&mut self, source: &Path, target: &str) -> Result<()> {
+        let entries =
+            fs::read_dir(source).with_context(|| format!("cannot read {}", source.display()))?;
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            let target = format!("{target}/{}", name.to_string_lossy());
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                self.add_tree(&entry.path(), &target)?;
+                self.dirs.insert(target);
+            } else if kind.is_symlink() {
+                let link = fs::read_link(entry.path())?;
+                self.links.insert(target, link.display().to_string());
+            } else {
+                self.add(&target, entry.path());
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds lists of programs, for the guest's `programs` job.
+    fn add_lists(&mut self, dir: &Path, lists: &[&List]) -> Result<()> {
+        for list in lists {
+            let path = dir.join(format!("{}.list", list.name));
+            write_if_changed(&path, &list.to_text())?;
+            self.add(&format!("/jobs/{}.list", list.name), path);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, target: &str, source: PathBuf) {
+        self.files.insert(target.to_owned(), source);
+    }
+
+    /// Adds busybox under the names of all its applets, except the names in [`TOOLS`].
+    fn add_busybox(&mut self, busybox: PathBuf) -> Result<()> {
+        if !libraries(std::slice::from_ref(&busybox))?.is_empty() {
+            bail!("{} is not static: run `make setup`", busybox.display());
+        }
+        let applets = Command::new(&busybox)
+            .arg("--list")
+            .output()
+            .with_context(|| format!("cannot run {}", busybox.display()))?;
+        if !applets.status.success() {
+            bail!("{} --list failed: run `make setup`", busybox.display());
+        }
+        for applet in String::from_utf8_lossy(&applets.stdout).lines() {
+            if applet != "busybox" && !TOOLS.contains(&applet) {
+                self.links
+                    .insert(format!("/bin/{applet}"), "busybox".to_owned());
+            }
+        }
+        self.add("/bin/busybox", busybox);
+        Ok(())
+    }
+
+    /// The image in gen_init_cpio's own format.
+    fn spec(&self) -> Result<String> {
+        let mut dirs: BTreeSet<&Path> = ["/dev", "/proc", "/sys", "/tmp", "/root", "/run"]
+            .map(Path::new)
+            .into();
+        for target in self.files.keys().chain(self.links.keys()) {
+            dirs.extend(Path::new(target).ancestors().skip(1));
+        }
+        dirs.extend(self.dirs.iter().map(Path::new));
+        dirs.remove(Path::new("/"));
+        let mut spec = String::new();
+        for dir in dirs {
+            writeln!(spec, "dir {} 755 0 0", dir.display())?;
+        }
+        writeln!(spec, "nod /dev/console 600 0 0 c 5 1")?;
+        for (target, source) in &self.files {
+            writeln!(spec, "file {target} {} 755 0 0", source.display())?;
+        }
+        for (target, name) in &self.links {
+            writeln!(spec, "slink {target} {name} 777 0 0")?;
+        }
+        Ok(spec)
+    }
+
+    /// Writes the archive with the gen_init_cpio of a kernel's build, unless it is up to date. Returns its path.
+    fn write(&self, step: &Step, build_dir: &Path, archive: PathBuf) -> Result<PathBuf> {
+        let spec = self.spec()?;
+        let stamp = archive.with_extension("stamp");
+        let state = self.state(&spec)?;
+        if archive.exists() && fs::read_to_string(&stamp).ok().as_ref() == Some(&state) {
+            return Ok(archive);
+        }
+        let list = archive.with_extension("spec");
+        fs::write(&list, spec).with_context(|| format!("cannot write {}", list.display()))?;
+        let mut cpio = Command::new(build_dir.join("usr/gen_init_cpio"));
+        cpio.args(["-t", "0", "-o"]).arg(&archive).arg(&list);
+        step.command(&mut cpio, "initramfs")?;
+        fs::write(&stamp, state).with_context(|| format!("cannot write {}", stamp.display()))?;
+        Ok(archive)
+    }
+
+    /// The state that the archive depends on: its list, and size and time of every file.
+    fn state(&self, spec: &str) -> Result<String> {
+        let mut state = spec.to_owned();
+        for source in self.files.values() {
+            let data = fs::metadata(source)
+                .with_context(|| format!("cannot read {}", source.display()))?;
+            let time = data.modified()?.duration_since(UNIX_EPOCH)?;
+            writeln!(state, "{} {} {time:?}", source.display(), data.len())?;
+        }
+        Ok(state)
+    }
+}
+
+/// Compiles a program of the guest from NAME.c or from all C files in the directory NAME, when one of these
+/// or a header is newer than the program.
+fn compile(step: &Step, sources: &Path, dir: &Path, name: &str) -> Result<PathBuf> {
+    let program = dir.join(format!("{name}.program"));
+    let single = sources.join(format!("{name}.c"));
+    let of = |dir: &Path, end| files_ending(dir, end);
+    let (own, own_headers) = match single.exists() {
+        true => (vec![single], vec![]),
+        false => {
+            let dir = sources.join(name);
+            (of(&dir, "c")?, of(&dir, "h")?)
+        }
+    };
+    let headers = [of(sources, "h")?, own_headers].concat();
+    let time = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
+    let mut inputs = own.iter().chain(&headers);
+    if inputs.any(|input| time(&program) < time(input)) {
+        let mut gcc = Command::new("gcc");
+        gcc.args(["-O2", "-Wall", "-Wextra", "-Werror", "-static", "-I"]);
+        gcc.arg(sources);
+        // Few segments: a task of the benchmark is to have few VMAs.
+        gcc.args(["-Wl,-z,noseparate-code,-z,norelro", "-o"]);
+        step.command(gcc.arg(&program).args(&own), name)?;
+    }
+    Ok(program)
+}
+
+/// The files of a directory with this ending, sorted.
+fn files_ending(dir: &Path, end: &str) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let mut files = vec![];
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == end) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn write_if_changed(path: &Path, text: &str) -> Result<()> {
+    if fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The libraries and the loader of dynamic programs, as ldd lists them.
+fn libraries(programs: &[PathBuf]) -> Result<BTreeSet<String>> {
+    let mut all = BTreeSet::new();
+    for program in programs {
+        let ldd = Command::new("ldd")
+            .arg(program)
+            .env("LC_ALL", "C")
+            .output()
+            .context("cannot run ldd: install libc-bin")?;
+        let text = String::from_utf8_lossy(&ldd.stdout) + String::from_utf8_lossy(&ldd.stderr);
+        match parse_ldd(&text) {
+            Ok(libraries) if ldd.status.success() || libraries.is_empty() => all.extend(libraries),
+            Ok(_) => bail!("ldd {} failed: {}", program.display(), text.trim()),
+            Err(missing) => bail!(
+                "{} needs {missing}, which is not installed",
+                program.display()
+            ),
+        }
+    }
+    Ok(all)
+}
+
+/// The files in ldd's output, or the library that it did not find.
+fn parse_ldd(text: &str) -> Result<BTreeSet<String>, String> {
+    let mut found = BTreeSet::new();
+    for line in text.lines().map(str::trim) {
+        let path = match line.split_once(" => ") {
+            Some((name, "not found")) => return Err(name.to_owned()),
+            Some((_, path)) => path,
+            None => line,
+        };
+        if let Some((path, _)) = path.split_once(" (0x").filter(|(p, _)| p.starts_with('/')) {
+            found.insert(path.to_owned());
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_ldd() {
+        let text = "\tlinux-vdso.so.1 (0x7ffd)\n\tlibc.so.6 => /lib/x/libc.so.6 (0x7f00)\n\
+                    \t/lib64/ld-linux-x86-64.so.2 (0x7f01)\n";
+        let libraries: Vec<_> = parse_ldd(text).unwrap().into_iter().collect();
+        assert_eq!(
+            libraries,
+            ["/lib/x/libc.so.6", "/lib64/ld-linux-x86-64.so.2"]
+        );
+        assert_eq!(
+            parse_ldd("\tlibcap.so.2 => not found\n").unwrap_err(),
+            "libcap.so.2"
+        );
+        assert!(parse_ldd("\tnot a dynamic executable\n")
+            .unwrap()
+            .is_empty());
+    }
+
+    #[test]
+    fn the_specification_names_every_directory() {
+        let mut image = Image::default();
+        image.add("/a/b/c", "/bin/sh".into());
+        let spec = image.spec().unwrap();
+        assert!(
+            spec.contains("dir /a 755 0 0\ndir /a/b 755 0 0\n"),
+            "{spec}"
+        );
+        assert!(spec.contains("file /a/b/c /bin/sh 755 0 0\n"));
+    }
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reads KCSAN's reports, and tells those about time namespaces from the others.
+
+use super::log::message;
+use std::collections::BTreeMap;
+
+/// The first and the last line of a report.
+pub const DATA_RACE: &str = "BUG: KCSAN: ";
+const RACE_END: &str = "==================================================================";
+/// The line above the stack frames of each of the two accesses in a report.
+const ACCESS: &str = " bytes by ";
+/// The number of frames that identify the data: the accessing function, perhaps below memcpy() or the like.
+const FRAMES: usize = 2;
+/// The names in these frames, if the data is that of time namespaces.
+const OUR_RACES: [&str; 20] = [
+    "timens",
+    "time_ns",
+    "time_namespace",
+    "namespace_rs",
+    "namespace_vdso",
+    "vvar_fault",
+    "ns_tree",
+    "nstree",
+    "ns_common",
+    "FreezeLock",
+    "TimensPage",
+    // Modules of the kernel crate, as rustc writes them in the names of functions.
+    "6kernel7nsproxy",
+    "6kernel14user_namespace",
+    "6kernel4time8timespec",
+    // C that reads a `struct ns_common` of any kind.
+    "is_current_namespace",
+    "legitimize_ns",
+    "listns",
+    "lookup_ns",
+    "ns_ref",
+    "nsfs",
+];
+/// Sets a flag in the current task, next to flags that are read without a lock, whatever calls it. Its
+/// accesses do not count; the accesses that race with it do.
+const FOREIGN_RACE: &str = "ns_capable";
+
+/// KCSAN's reports in a kernel's log: those about time namespaces, and the others.
+pub fn races(console: &str) -> (Vec<String>, Vec<String>) {
+    let (mut ours, mut others) = (vec![], vec![]);
+    let mut lines = console.lines().map(message);
+    while let Some(line) = lines.next() {
+        if !line.starts_with(DATA_RACE) {
+            continue;
+        }
+        let rest = lines
+            .by_ref()
+            .take_while(|line| !line.starts_with(RACE_END));
+        let report: Vec<_> = std::iter::once(line)
+            .chain(rest)
+            .map(str::trim_end)
+            .collect();
+        let races = match is_ours(&report) {
+            true => &mut ours,
+            false => &mut others,
+        };
+        races.push(report.join("\n"));
+    }
+    (ours, others)
+}
+
+/// Whether a line names data of time namespaces, or code that uses it.
+fn names_ours(line: &str) -> bool {
+    OUR_RACES.iter().any(|name| line.contains(name))
+}
+
+/// The number of reports of each race, most of them first, a line each.
+pub fn list(reports: &[String]) -> String {
+    let mut counts = BTreeMap::<_, u32>::new();
+    for report in reports {
+        *counts.entry(without_offsets(title(report))).or_default() += 1;
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let lines = counts.into_iter();
+    lines
+        .map(|(title, count)| format!("{count:5} {title}\n"))
+        .collect()
+}
+
+/// A title without the offsets in its functions, which it has if only one access is known.
+fn without_offsets(title: &str) -> String {
+    let words = title.split(' ');
+    let words = words.map(|word| {
+        word.split_once("+0x")
+            .map_or(word, |(function, _)| function)
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a report is about data of time namespaces, and not only about a function that they call.
+fn is_ours(report: &[&str]) -> bool {
+    let accesses = report.iter().enumerate();
+    let accesses = accesses.filter(|(_, line)| line.contains(ACCESS));
+    let frames = accesses.map(|(index, _)| report[index + 1..].iter().take(FRAMES));
+    let frames = frames.map(|frames| frames.copied().collect());
+    let titles: Vec<_> = report[0].split(" / ").map(|name| vec![name]).collect();
+    let foreign = |lines: &Vec<&str>| lines.iter().any(|line| line.contains(FOREIGN_RACE));
+    // All Rust in these kernels is that of time namespaces and the kernel crate.
+    let rust = |name: &&str| name.rsplit(' ').next().is_some_and(is_rust);
+    let by_rust = titles.iter().flatten().any(rust);
+    let by_ours = titles
+        .into_iter()
+        .chain(frames)
+        .filter(|lines| !foreign(lines))
+        .any(|lines| lines.into_iter().any(names_ours));
+    by_rust || by_ours
+}
+
+/// Whether it is a symbol of rustc's.
+fn is_rust(name: &str) -> bool {
+    name.starts_with("_R")
+}
+
+/// The title of a report: its first line.
+pub fn title(report: &str) -> &str {
+    report.lines().next().unwrap_or_default().trim_end()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn races_are_told_apart() {
+        const END: &str =
+            "[ 1.1] ==================================================================\n";
+        let report = |title: &str, frames: [&str; 3]| {
+            let frames: String = frames
+                .map(|frame| format!("[ 1.0]  {frame}+0x1/0x2\n"))
+                .concat();
+            format!(
+                "[ 1.0][ T1] BUG: KCSAN: data-race in {title}\n[ 1.0]\n\
+                 [ 1.0][ T1] write to 0x1 of 8 bytes by task 1 on cpu 0:\n{frames}{END}"
+            )
+        };
+        let log = [
+            report("a / b", ["a", "c", "vfs_write"]),
+            report("a / b", ["a", "c", "vfs_read"]),
+            report("a / ns_capable", ["ns_capable", "timens_install", "setns"]),
+            report("a / ns_capable", ["timens_commit", "setns", "syscall"]),
+            report(
+                "kfree / is_current_namespace",
+                ["kfree", "rcu_do_batch", "x"],
+            ),
+            report("a / b", ["ktime_get", "BootTime", "namespace_rs"]),
+            report("a / memcpy", ["memcpy", "namespace_rs", "vfs_write"]),
+            report("a / timens_commit", ["timens_commit", "setns", "syscall"]),
+            report("_RNvNt2mm / a", ["a", "setns", "syscall"]),
+        ];
+        let log = log.concat();
+        let (ours, others) = races(&log);
+        let titles: Vec<_> = ours.iter().map(|report| title(report)).collect();
+        assert_eq!(
+            titles,
+            [
+                "BUG: KCSAN: data-race in a / ns_capable",
+                "BUG: KCSAN: data-race in kfree / is_current_namespace",
+                "BUG: KCSAN: data-race in a / memcpy",
+                "BUG: KCSAN: data-race in a / timens_commit",
+                "BUG: KCSAN: data-race in _RNvNt2mm / a"
+            ]
+        );
+        assert!(ours[3].ends_with("syscall+0x1/0x2"));
+        assert_eq!(others.len(), 4);
+        let text = list(&others);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "    3 BUG: KCSAN: data-race in a / b");
+        assert_eq!(lines[1], "    1 BUG: KCSAN: data-race in a / ns_capable");
+        assert_eq!(without_offsets("in c+0x1/0x20 / d"), "in c / d");
+    }
+}

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Turns a guest's output into results, with the kernel's own KTAP parser.
+
+use super::programs::List;
+use crate::{
+    session::{Check, Column, Outcome, Status, Unsteady},
+    Context,
+};
+use anyhow::{bail, Context as _, Result};
+use serde::Deserialize;
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    io::Write,
+    process::{Command, Stdio},
+};
+
+/// The error of a text without a result.
+const NO_RESULTS: &str = "no KTAP results";
+
+/// The parser's findings in one text.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Parsed {
+    pub results: Vec<Outcome>,
+    pub errors: Vec<String>,
+}
+
+/// Parses KTAP texts, all with one run of the parser.
+pub fn parse(context: &Context, texts: &[&str]) -> Result<Vec<Parsed>> {
+    let mut python = Command::new("python3")
+        .args(["-B", "-c", include_str!("ktap.py")])
+        .env("PYTHONPATH", context.tree.join("tools/testing/kunit"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot run python3: run `make setup`")?;
+    let input = serde_json::to_vec(texts)?;
+    let mut pipe = python.stdin.take().context("python3 has no input")?;
+    // The script reads all of its input before it writes. If it ends early, its status is the error.
+    let written = pipe.write_all(&input);
+    drop(pipe);
+    let output = python.wait_with_output()?;
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let why = errors.lines().last().unwrap_or_default();
+        bail!("the kernel's KTAP parser failed: {why}");
+    }
+    written?;
+    serde_json::from_slice(&output.stdout).context("the KTAP parser gave no JSON")
+}
+
+/// One program's part of a guest's output.
+#[derive(Debug, PartialEq)]
+pub struct Frame<'a> {
+    pub text: &'a str,
+    /// `None` if it never ended.
+    exit: Option<i32>,
+    seconds: f64,
+}
+
+/// Puts a version line and the plan first, as the kernel's parser needs them. TAP allows the plan at the end.
+pub fn plan_first(tap: &str) -> String {
+    let (plan, rest): (Vec<_>, Vec<_>) = tap.lines().partition(|line| line.starts_with("1.."));
+    let lines = [vec!["TAP version 13"], plan, rest].concat();
+    lines.join("\n")
+}
+
+/// The parts of `output` that the program at `path` wrote, one for each run.
+pub fn frames<'a>(mut output: &'a str, path: &str) -> Vec<Frame<'a>> {
+    let mut frames = vec![];
+    while let Some((frame, rest)) = next_frame(output, path) {
+        frames.push(frame);
+        output = rest;
+    }
+    frames
+}
+
+fn next_frame<'a>(output: &'a str, path: &str) -> Option<(Frame<'a>, &'a str)> {
+    let begin = format!("TIMENS-BEGIN {path} ");
+    let start = output
+        .match_indices(&begin)
+        .map(|(at, _)| at)
+        .find(|&at| at == 0 || output[..at].ends_with('\n'))?;
+    let (first, rest) = output[start + begin.len()..].split_once('\n')?;
+    let end = format!("\nTIMENS-END {path} ");
+    let Some((text, tail)) = rest.split_once(&end) else {
+        let frame = Frame {
+            text: rest,
+            exit: None,
+            seconds: 0.0,
+        };
+        return Some((frame, ""));
+    };
+    let mut words = tail.lines().next()?.split(' ');
+    let exit = words.next().and_then(|word| word.parse().ok());
+    let time = |word: &str| word.trim().parse::<f64>().ok();
+    let times = words.next().and_then(time).zip(time(first));
+    let frame = Frame {
+        text,
+        exit,
+        seconds: times.map_or(0.0, |(end, begin)| end - begin),
+    };
+    Some((frame, tail))
+}
+
+/// The checks of a guest that ran the programs of `list`. `note` is the kernel's.
+pub fn programs(
+    context: &Context,
+    list: &List,
+    note: &str,
+    column: Column,
+    output: &str,
+) -> Result<Vec<Check>> {
+    let output = output.replace('\r', "");
+    let runs: Vec<_> = list
+        .programs()
+        .map(|program| frames(&output, &program.name()))
+        .collect();
+    let texts: Vec<_> = runs
+        .iter()
+        .flatten()
+        .map(|frame| match frame.text.contains("TAP version ") {
+            true => Cow::Borrowed(frame.text),
+            false => plan_first(frame.text).into(),
+        })
+        .collect();
+    let texts: Vec<_> = texts.iter().map(AsRef::as_ref).collect();
+    let mut parsed = parse(context, &texts)?.into_iter();
+    let mut checks = vec![];
+    for (program, frames) in list.programs().zip(runs) {
+        let seconds = frames.iter().map(|frame| frame.seconds).sum();
+        let tries: Vec<_> = frames
+            .into_iter()
+            .zip(&mut parsed)
+            .map(|(frame, parsed)| judge(frame, parsed))
+            .collect();
+        let (results, unsteady) = best(tries);
+        checks.push(Check {
+            seconds,
+            unsteady,
+            ..Check::new(
+                format!("{}{}{note}", program.name(), list.note),
+                column,
+                results,
+            )
+        });
+    }
+    Ok(checks)
+}
+
+/// The verdict on each test over all tries of its program, and the tests whose tries ended differently.
+///
+/// A test has passed if it passed once. It has failed if it failed every time that it ran. It is skipped
+/// if it never ran.
+fn best(tries: Vec<Vec<Outcome>>) -> (Vec<Outcome>, Vec<Unsteady>) {
+    if tries.is_empty() {
+        return (vec![Outcome::failure("did not run")], vec![]);
+    }
+    let count = tries.len() as u32;
+    let many = count > 1;
+    let mut names: Vec<String> = vec![];
+    let mut tests = BTreeMap::<String, Vec<Outcome>>::new();
+    for outcome in tries.into_iter().flatten() {
+        if !tests.contains_key(&outcome.name) {
+            names.push(outcome.name.clone());
+        }
+        tests.entry(outcome.name.clone()).or_default().push(outcome);
+    }
+    let (mut results, mut unsteady) = (vec![], vec![]);
+    for name in names {
+        let outcomes = tests.remove(&name).unwrap_or_default();
+        if !many {
+            // Results of one name in one try are all kept.
+            results.extend(outcomes);
+            continue;
+        }
+        let of = |status| outcomes.iter().filter(|o| o.status == status).count() as u32;
+        let last = |status| outcomes.iter().rfind(|outcome| outcome.status == status);
+        let [mut passed, failed, skipped] =
+            [Status::Passed, Status::Failed, Status::Skipped].map(of);
+        let bad = last(Status::Failed).or(last(Status::Skipped));
+        if name.is_empty() {
+            // An error of the whole program, which a good try does not have.
+            passed = count.saturating_sub(failed + skipped);
+        }
+        match last(Status::Passed).or(bad) {
+            Some(best) if passed == 0 || best.status == Status::Passed => {
+                results.push(best.clone());
+            }
+            _ => {}
+        }
+        if let Some(bad) = bad {
+            unsteady.push(Unsteady {
+                name,
+                passed,
+                failed,
+                skipped,
+                reason: bad.reason.clone(),
+            });
+        }
+    }
+    (results, unsteady)
+}
+
+/// The results of several checks as those of one.
+pub fn together(checks: Vec<Check>) -> Vec<Outcome> {
+    let mut outcomes = vec![];
+    for check in checks {
+        for result in check.results {
+            let name = format!("{} {}", check.name, result.name);
+            outcomes.push(Outcome::new(name.trim(), result.status, result.reason));
+        }
+    }
+    outcomes
+}
+
+/// The results of one run: those of its KTAP, and a failure if the exit status disagrees with them.
+fn judge(frame: Frame, parsed: Parsed) -> Vec<Outcome> {
+    let failure = |reason: String| Outcome::failure(reason);
+    let mut results = parsed.results;
+    match frame.exit {
+        Some(0) => results.extend(parsed.errors.into_iter().map(failure)),
+        // kselftest's exit status for "skipped": the rest of the plan does not count.
+        Some(4) => {
+            results.retain(|result| !result.name.is_empty() && result.status != Status::Skipped);
+            let reason = frame
+                .text
+                .lines()
+                .rev()
+                .find_map(|line| line.split_once("SKIP"));
+            let reason = reason.map_or("no reason given", |(_, reason)| reason.trim());
+            results.push(Outcome::new("", Status::Skipped, reason));
+        }
+        Some(127) => results.push(failure("was not built".to_owned())),
+        Some(137) => results.push(failure("hung and was killed".to_owned())),
+        Some(code) => {
+            // Failed results explain the status, unless there are none.
+            if !results.iter().any(|result| result.status == Status::Failed) {
+                results.push(failure(format!(
+                    "exit status {code}: {}",
+                    last_line(frame.text)
+                )));
+            }
+        }
+        None => results.push(failure("never ended".to_owned())),
+    }
+    if results.is_empty() {
+        results.push(failure(format!("{NO_RESULTS}: {}", last_line(frame.text))));
+    }
+    results
+}
+
+fn last_line(text: &str) -> &str {
+    text.lines()
+        .map(str::trim)
+        .rfind(|line| !line.is_empty())
+        .unwrap_or("no output")
+}
+
+/// The results of a text that is KTAP. No result at all is a failure.
+pub fn results(context: &Context, text: &str) -> Result<Vec<Outcome>> {
+    let parsed = parse(context, &[text])?.pop().unwrap_or_default();
+    let mut results = parsed.results;
+    let failure = |reason: String| Outcome::failure(reason);
+    results.extend(parsed.errors.into_iter().map(failure));
+    if results.is_empty() {
+        results.push(failure(NO_RESULTS.to_owned()));
+    }
+    Ok(results)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OUTPUT: &str = "TIMENS-GUEST-BOOT\nTIMENS-BEGIN a/b 1.50\nok 1 x\n\n\
+                          TIMENS-END a/b 0 4.00\nTIMENS-BEGIN a/c 4.00\n\n\
+                          TIMENS-END a/c 1 5.00\nTIMENS-BEGIN a/c 5.00\nstuck\n";
+
+    fn frame_of(exit: i32, text: &str) -> Frame<'_> {
+        Frame {
+            text,
+            exit: Some(exit),
+            seconds: 0.0,
+        }
+    }
+
+    fn passed() -> Parsed {
+        Parsed {
+            results: vec![Outcome::new("x", Status::Passed, "")],
+            errors: vec![],
+        }
+    }
+
+    #[test]
+    fn a_test_is_judged_over_all_tries() {
+        use Status::{Failed, Passed, Skipped};
+        let outcome = |name: &str, status| Outcome::new(name, status, "why");
+        let a_try = |a, b, c| vec![outcome("a", a), outcome("b", b), outcome("c", c)];
+        let (results, unsteady) = best(vec![
+            a_try(Failed, Passed, Skipped),
+            a_try(Failed, Failed, Skipped),
+            a_try(Skipped, Skipped, Skipped),
+        ]);
+        let status: Vec<_> = results.iter().map(|result| result.status).collect();
+        assert_eq!(status, [Failed, Passed, Skipped]);
+        let counts: Vec<_> = unsteady
+            .iter()
+            .map(|test| (&*test.name, test.passed, test.failed, test.skipped))
+            .collect();
+        assert_eq!(counts, [("a", 0, 2, 1), ("b", 1, 1, 1), ("c", 0, 0, 3)]);
+        // An error of the whole program is not in a good try.
+        let good = vec![outcome("a", Passed)];
+        let hung = vec![outcome("", Failed)];
+        let (results, unsteady) = best(vec![hung.clone(), good]);
+        assert_eq!((results[0].status, results.len()), (Passed, 1));
+        assert_eq!((unsteady[0].passed, unsteady[0].failed), (1, 1));
+        assert_eq!(best(vec![hung.clone(), hung]).0[0].status, Failed);
+        // One try is taken as it is.
+        let (results, unsteady) = best(vec![a_try(Failed, Passed, Skipped)]);
+        assert_eq!((results.len(), unsteady.len()), (3, 0));
+        assert_eq!(best(vec![]).0[0].reason, "did not run");
+    }
+
+    #[test]
+    fn the_plan_comes_first() {
+        let text = plan_first("ok 1 - a\nok 2 - b\n1..2\n");
+        assert_eq!(text, "TAP version 13\n1..2\nok 1 - a\nok 2 - b");
+    }
+
+    #[test]
+    fn finds_the_frames_of_a_program() {
+        let found = &frames(OUTPUT, "a/b")[..];
+        assert!(matches!(
+            found,
+            [Frame {
+                text: "ok 1 x\n",
+                exit: Some(0),
+                seconds: 2.5
+            }]
+        ));
+        let exits: Vec<_> = frames(OUTPUT, "a/c")
+            .iter()
+            .map(|frame| frame.exit)
+            .collect();
+        assert_eq!(exits, [Some(1), None]);
+        assert!(frames(OUTPUT, "a").is_empty());
+    }
+
+    #[test]
+    fn the_exit_status_counts_beside_the_results() {
+        let statuses = |frame, parsed| -> Vec<_> {
+            judge(frame, parsed).into_iter().map(|r| r.status).collect()
+        };
+        use Status::{Failed, Passed, Skipped};
+        assert_eq!(statuses(frame_of(0, ""), passed()), [Passed]);
+        assert_eq!(statuses(frame_of(0, ""), Parsed::default()), [Failed]);
+        assert_eq!(statuses(frame_of(1, ""), passed()), [Passed, Failed]);
+        assert_eq!(
+            statuses(frame_of(4, "1..0 # SKIP why"), Parsed::default()),
+            [Skipped]
+        );
+        let mut incomplete = passed();
+        incomplete
+            .errors
+            .push("missing expected subtest!".to_owned());
+        assert_eq!(statuses(frame_of(0, ""), incomplete), [Passed, Failed]);
+    }
+
+    #[test]
+    fn a_skip_keeps_its_reason() {
+        let results = judge(frame_of(4, "1..0 # SKIP not root\n"), Parsed::default());
+        assert_eq!(results[0].reason, "not root");
+    }
+}

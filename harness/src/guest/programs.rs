@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The lists of programs that guests run, by the paths under which the kernel installs its selftests.
+
+use super::Machine;
+use std::fmt::Write;
+
+/// The time namespace that a program starts in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Environment {
+    Host,
+    /// A namespace of its own, with offsets.
+    Namespace,
+}
+
+/// A program of a list.
+#[derive(Clone, Copy)]
+pub struct Program {
+    pub path: &'static str,
+    /// The seconds after which it counts as hung.
+    pub limit: u32,
+    /// How often it runs at most until each of its tests has passed once.
+    pub tries: u32,
+    pub environment: Environment,
+}
+
+/// The programs of one guest.
+pub struct List {
+    pub name: &'static str,
+    /// The suffix of the checks' names, which tells them from those of the plain list.
+    pub note: &'static str,
+    pub machine: Machine,
+    /// Arguments of the guest.
+    pub arguments: &'static [&'static str],
+    /// Whether every CPU of the host is kept busy meanwhile.
+    pub busy_host: bool,
+    pub groups: &'static [&'static [Program]],
+}
+
+const fn program(path: &'static str, limit: u32) -> Program {
+    Program {
+        path,
+        limit,
+        tries: 1,
+        environment: Environment::Host,
+    }
+}
+
+/// A test of the kernel's whose result depends on timing on a busy machine. It runs again until each of
+/// its tests has passed once; the report lists the tests whose tries ended differently.
+const fn unsteady(path: &'static str, limit: u32) -> Program {
+    Program {
+        tries: 5,
+        ..program(path, limit)
+    }
+}
+
+/// The kernel's own tests of time namespaces.
+const STOCK_TIMENS: &[Program] = &[
+    program("timens/timens", 60),
+    program("timens/timerfd", 60),
+    program("timens/timer", 60),
+    program("timens/clock_nanosleep", 60),
+    program("timens/procfs", 60),
+    program("timens/exec", 60),
+    program("timens/futex", 60),
+    program("timens/vfork_exec", 60),
+    program("timens/gettime_perf", 120),
+];
+
+/// The tests of time namespaces that the series adds.
+const OUR_TIMENS: &[Program] = &[
+    program("timens/vdso_no_syscall", 120),
+    program("timens/vdso_no_syscall_32", 120),
+    program("timens/vdso_no_syscall_x32", 120),
+    program("timens/vdso_offsets", 120),
+    program("timens/vdso_offsets_32", 120),
+    program("timens/vdso_offsets_x32", 120),
+    program("timens/vdso_switch", 180),
+    program("timens/vdso_switch_32", 180),
+    program("timens/vdso_switch_x32", 180),
+    program("timens/vdso_mappings", 120),
+    program("timens/vdso_mappings_32", 120),
+    program("timens/vdso_mappings_x32", 120),
+    program("timens/vdso_remote", 60),
+    program("timens/vdso_remote_32", 60),
+    program("timens/vdso_remote_x32", 60),
+    program("timens/vdso_page", 120),
+    program("timens/permissions", 60),
+];
+
+/// Tests of system calls and namespaces that time namespaces share with others.
+const OTHERS: &[Program] = &[
+    program("clone3/clone3", 60),
+    program("clone3/clone3_clear_sighand", 60),
+    program("clone3/clone3_set_tid", 60),
+    program("clone3/clone3_cap_checkpoint_restore", 60),
+    program("pidfd/pidfd_setns_test", 120),
+    program("namespaces/nsid_test", 120),
+    program("namespaces/file_handle_test", 120),
+    program("namespaces/init_ino_test", 60),
+    program("namespaces/listns_test", 120),
+    program("namespaces/listns_pagination_bug", 60),
+    program("namespaces/listns_permissions_test", 120),
+    program("namespaces/listns_efault_test", 120),
+    program("namespaces/cred_change_test", 60),
+    program("namespaces/regression_pidfd_setns_test", 60),
+    program("namespaces/siocgskns_test", 120),
+    unsteady("namespaces/stress_test", 240),
+    unsteady("namespaces/ns_active_ref_test", 120),
+    unsteady("drivers/ntsync/ntsync", 120),
+];
+
+/// The list that the others differ from.
+const LIST: List = List {
+    name: "selftests",
+    note: "",
+    machine: Machine::Fast,
+    arguments: &[],
+    busy_host: false,
+    groups: &[STOCK_TIMENS, OUR_TIMENS, OTHERS],
+};
+
+/// All selftests.
+pub static SELFTESTS: List = LIST;
+
+/// The tests that every commit of the series and every architecture must pass.
+pub static STOCK: List = List {
+    name: "stock",
+    groups: &[STOCK_TIMENS],
+    ..LIST
+};
+
+/// For kernels without a vDSO.
+pub static NO_VDSO: List = List {
+    name: "no-vdso",
+    groups: &[STOCK_TIMENS, &[program("timens/permissions", 60)]],
+    ..LIST
+};
+
+/// For kernels with the vDSO of the other implementation.
+pub static OTHER_VDSO: List = List {
+    name: "other-vdso",
+    groups: &[STOCK_TIMENS, OUR_TIMENS],
+    ..LIST
+};
+
+/// With a clock source that user space can't read, so the vDSO makes the system call.
+pub static NO_COUNTER: List = List {
+    name: "no-counter",
+    note: ", no counter",
+    arguments: &["clocksource=acpi_pm", "TIMENS_CLOCKSOURCE=acpi_pm"],
+    groups: &[&[
+        program("timens/timens", 60),
+        program("timens/vdso_offsets", 120),
+        program("timens/vdso_offsets_32", 120),
+        program("timens/vdso_offsets_x32", 120),
+        program("timens/vdso_switch", 180),
+        program("timens/vdso_switch_32", 180),
+        program("timens/vdso_switch_x32", 180),
+    ]],
+    ..LIST
+};
+
+/// The races for a new namespace, in a guest of their own on a busy host.
+pub static RACE: List = List {
+    name: "race",
+    busy_host: true,
+    groups: &[&[
+        program("timens/join_race", 1800),
+        program("timens/offsets_race", 3600),
+    ]],
+    ..LIST
+};
+
+/// The same with four CPUs.
+pub static WIDE_RACE: List = List {
+    name: "wide-race",
+    note: ", 4 CPUs",
+    machine: Machine::Wide,
+    ..RACE
+};
+
+/// Container runtimes and people's tools.
+pub static CLIENTS: List = List {
+    name: "clients",
+    groups: &[&[
+        program("tools/util-linux", 300),
+        program("tools/manual", 120),
+        program("tools/languages", 120),
+        program("tools/page", 300),
+        program("oci/crun", 1200),
+        program("oci/runc", 1200),
+    ]],
+    ..LIST
+};
+
+/// Dumps a process, to be restored in another guest.
+pub static LEAVE: List = List {
+    name: "leave",
+    arguments: &["TIMENS_ARRIVE=leave"],
+    groups: &[&[program("move/leave", 300)]],
+    ..LIST
+};
+
+/// Restores it in a guest that has been up for less time.
+pub static ARRIVE_EARLY: List = List {
+    name: "early",
+    note: ", smaller uptime",
+    arguments: &["TIMENS_ARRIVE=early"],
+    groups: &[&[program("move/arrive", 300)]],
+    ..LIST
+};
+
+/// Restores it in a guest that has been up for longer.
+pub static ARRIVE_LATE: List = List {
+    name: "late",
+    note: ", larger uptime",
+    arguments: &["TIMENS_ARRIVE=late"],
+    ..ARRIVE_EARLY
+};
+
+/// Nothing but the boot, in which KUnit runs.
+pub static KUNIT: List = List {
+    name: "kunit",
+    groups: &[],
+    ..LIST
+};
+
+/// The lists in the guests of selftests.
+pub static SELFTEST_LISTS: [&List; 7] = [
+    &SELFTESTS,
+    &STOCK,
+    &OTHER_VDSO,
+    &NO_COUNTER,
+    &RACE,
+    &WIDE_RACE,
+    &KUNIT,
+];
+
+/// The lists in the guests of container runtimes and CRIU.
+pub static CLIENT_LISTS: [&List; 4] = [&CLIENTS, &LEAVE, &ARRIVE_EARLY, &ARRIVE_LATE];
+
+impl Program {
+    /// The path, and the environment if it is not the host's.
+    pub fn name(&self) -> String {
+        match self.environment {
+            Environment::Host => self.path.to_owned(),
+            Environment::Namespace => format!("{}@namespace", self.path),
+        }
+    }
+}
+
+impl List {
+    pub fn programs(&self) -> impl Iterator<Item = &'static Program> {
+        self.groups.iter().copied().flatten()
+    }
+
+    /// Whether its programs are selftests, all of which must run on the Rust kernel.
+    pub fn is_selftests(&self) -> bool {
+        SELFTEST_LISTS.iter().any(|list| list.name == self.name)
+    }
+
+    /// The seconds that all programs may take, beyond the boot.
+    pub fn limit(&self) -> u32 {
+        self.programs()
+            .map(|program| program.limit * program.tries)
+            .sum()
+    }
+
+    /// The form that the guest's `programs` job reads.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for program in self.programs() {
+            let Program {
+                path,
+                limit,
+                tries,
+                environment,
+            } = program;
+            let environment = match environment {
+                Environment::Host => "host",
+                Environment::Namespace => "namespace",
+            };
+            writeln!(text, "{path} {limit} {tries} {environment}").expect("a String grows");
+        }
+        text
+    }
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! QEMU's command line: the machines, and the choice between KVM and TCG.
+
+use super::run::{read_lossy, start};
+use crate::{
+    kernel::{kernels::Kernel, toolchain::find},
+    session::{Step, POLL},
+    Context,
+};
+use anyhow::{Context as _, Result};
+use std::{
+    env, fs,
+    path::Path,
+    process::Command,
+    sync::Mutex,
+    thread,
+    time::{Duration, Instant},
+};
+
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
+
+/// The machine that a guest runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Machine {
+    /// Two CPUs.
+    Fast,
+    /// One CPU, for a job that needs no more: its emulation takes a fifth less.
+    Single,
+    /// Four CPUs. The host may have fewer.
+    Wide,
+    /// One emulated CPU whose TSC counts its instructions. Each run is the same.
+    Counting,
+}
+
+/// The options of [`Machine::Counting`]: an instruction takes a nanosecond of a clock that nothing
+/// else moves, and random numbers are the same in each run.
+pub const COUNTING: [&str; 14] = [
+    "-accel",
+    "tcg,thread=single",
+    "-cpu",
+    "max",
+    "-icount",
+    "shift=0,sleep=off",
+    "-rtc",
+    "base=2026-01-01,clock=vm",
+    "-seed",
+    "1",
+    "-smp",
+    "1",
+    "-m",
+    "2G",
+];
+
+/// The executor of a guest's instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accelerator {
+    Kvm,
+    Tcg,
+}
+
+impl Accelerator {
+    fn arguments(self) -> [&'static str; 4] {
+        match self {
+            Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
+            Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "kvm" => Some(Self::Kvm),
+            "tcg" => Some(Self::Tcg),
+            _ => None,
+        }
+    }
+
+    /// The accelerator that `ACCEL=` names.
+    pub fn wanted() -> Result<Option<Self>> {
+        match env::var("ACCEL") {
+            Ok(text) if !text.is_empty() => Self::parse(&text)
+                .map(Some)
+                .with_context(|| format!("ACCEL={text} is unknown: give kvm or tcg")),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The emulator for 64-bit ARM.
+pub const QEMU_ARM64: &str = "qemu-system-aarch64";
+
+fn qemu() -> Result<Command> {
+    emulator("qemu-system-x86_64")
+}
+
+/// QEMU with the options of all guests. It ends with this process, however that ends.
+pub fn emulator(program: &str) -> Result<Command> {
+    let mut qemu = Command::new(find("setpriv")?);
+    qemu.args(["--pdeathsig", "KILL"]).arg(find(program)?);
+    qemu.args(["-nodefaults", "-no-reboot"]);
+    Ok(qemu)
+}
+
+/// The machine of [`Machine::Fast`], [`Machine::Single`] and [`Machine::Wide`].
+pub fn fast(accelerator: Accelerator, cpus: &str) -> Result<Command> {
+    let mut qemu = qemu()?;
+    qemu.args(accelerator.arguments());
+    qemu.args(["-smp", cpus, "-m", "1G"]);
+    Ok(qemu)
+}
+
+/// The machine of [`Machine::Counting`].
+pub fn counting() -> Result<Command> {
+    let mut qemu = qemu()?;
+    qemu.args(COUNTING);
+    Ok(qemu)
+}
+
+/// The accelerator that `ACCEL=` names, or KVM if a guest boots with it. Probed once per boot of the host.
+pub fn accelerator(context: &Context, step: &Step, kernel: &Kernel) -> Result<Accelerator> {
+    if let Some(wanted) = context.accelerator {
+        return Ok(wanted);
+    }
+    if !Path::new("/dev/kvm").exists() {
+        return Ok(Accelerator::Tcg);
+    }
+    // Guests that start at the same time wait for one probe.
+    static PROBING: Mutex<()> = Mutex::new(());
+    let _one = PROBING.lock();
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let cache = context.out.join("accelerator");
+    let known = fs::read_to_string(&cache).unwrap_or_default();
+    if let Some(accelerator) = known.strip_prefix(&boot).and_then(Accelerator::parse) {
+        return Ok(accelerator);
+    }
+    let works = kvm_works(context, step, kernel)?;
+    let (accelerator, name) = if works {
+        (Accelerator::Kvm, "kvm")
+    } else {
+        step.print("/dev/kvm exists but no guest boots with it: using TCG");
+        (Accelerator::Tcg, "tcg")
+    };
+    fs::write(&cache, format!("{boot}{name}"))
+        .with_context(|| format!("cannot write {}", cache.display()))?;
+    Ok(accelerator)
+}
+
+/// Whether the kernel, without a root file system, gets as far as its panic about that.
+fn kvm_works(context: &Context, step: &Step, kernel: &Kernel) -> Result<bool> {
+    let console = step.log("kvm-probe.console");
+    let mut qemu = fast(Accelerator::Kvm, "2")?;
+    qemu.arg("-kernel").arg(context.kernel_image(kernel));
+    qemu.args([
+        "-append",
+        "console=ttyS0 panic=-1 kunit.enable=0",
+        "-display",
+        "none",
+    ]);
+    qemu.arg("-serial")
+        .arg(format!("file:{}", console.display()));
+    let mut child = start(&mut qemu, &step.log("kvm-probe.qemu"))?;
+    let started = Instant::now();
+    while started.elapsed() < PROBE_LIMIT {
+        if let Some(status) = child.0.try_wait()? {
+            return Ok(status.success() && read_lossy(&console).contains("Kernel panic"));
+        }
+        step.progress(0, "trying /dev/kvm");
+        thread::sleep(POLL);
+    }
+    Ok(false)
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Creates, joins and closes namespaces by the thousand, and looks whether memory is left behind.
+//!
+//! The guest's program, harness/guest/age.c, describes a cycle.
+
+use super::{Findings, Place};
+use crate::{
+    guest::{self, initramfs, Guest, Transcript},
+    session::{statistics::slope, unless},
+};
+use anyhow::{bail, ensure, Context as _, Result};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
+
+/// The cycles of a short run.
+pub const SHORT: u32 = 4000;
+
+/// The parts of the cycles, each of which ends with a sample.
+const PARTS: u32 = 20;
+/// The least number of samples.
+const SAMPLES: usize = 8;
+/// The limit of the growth in bytes for each namespace: less than the size of any object that could be left.
+const BYTES: f64 = 48.0;
+/// The limit of the growth in objects of one cache for each namespace, beyond that of the C kernel.
+const OBJECTS: f64 = 0.01;
+/// vmalloc() frees these only when there are thousands, so their number at the end is arbitrary. They do not
+/// count. An area that is left behind has pages, which do.
+const LAZY: &str = "vmap_area";
+
+/// The memory after one part.
+#[derive(Default)]
+struct Sample {
+    /// The number of namespaces so far.
+    events: f64,
+    bytes: f64,
+    /// The bytes of the objects in [`LAZY`].
+    lazy: f64,
+    counts: BTreeMap<String, f64>,
+}
+
+/// The memory over a whole run.
+#[derive(Default)]
+pub struct Life {
+    samples: Vec<Sample>,
+}
+
+pub fn parse(output: &str) -> Result<Life> {
+    let mut life = Life::default();
+    for line in output.lines() {
+        let words: Vec<_> = line.split(' ').collect();
+        match words[..] {
+            ["sample", events, bytes] => life.samples.push(Sample {
+                events: events.parse()?,
+                bytes: bytes.parse()?,
+                lazy: 0.0,
+                counts: BTreeMap::new(),
+            }),
+            ["count", name, count, size] => {
+                let sample = life
+                    .samples
+                    .last_mut()
+                    .context("a count without a sample")?;
+                let count: f64 = count.parse()?;
+                *sample.counts.entry(name.to_owned()).or_default() += count;
+                if name == LAZY {
+                    sample.lazy += count * size.parse::<f64>()?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(life)
+}
+
+impl Life {
+    /// The growth of `value` for each namespace, once the kernel is warm.
+    fn growth(&self, value: impl Fn(&Sample) -> f64) -> f64 {
+        let points: Vec<_> = self.samples[self.samples.len() / 4..]
+            .iter()
+            .map(|sample| (sample.events, value(sample)))
+            .collect();
+        slope(&points)
+    }
+
+    fn growth_in_bytes(&self) -> f64 {
+        self.growth(|sample| sample.bytes - sample.lazy)
+    }
+
+    fn growth_of(&self, name: &str) -> f64 {
+        self.growth(|sample| sample.counts.get(name).copied().unwrap_or_default())
+    }
+
+    /// The caches and their growth for each namespace, the largest growth first.
+    fn growing(&self) -> Vec<(&str, f64)> {
+        let names: BTreeSet<_> = self
+            .samples
+            .iter()
+            .flat_map(|sample| sample.counts.keys())
+            .collect();
+        let mut growing: Vec<_> = names
+            .into_iter()
+            .map(|name| (name.as_str(), self.growth_of(name)))
+            .collect();
+        growing.sort_by(|a, b| b.1.total_cmp(&a.1));
+        growing
+    }
+
+    /// The failures, compared with the same run on the C kernel.
+    pub fn failures(&self, stock: &Self) -> Vec<String> {
+        let mut failures = vec![];
+        let bytes = self.growth_in_bytes();
+        if bytes > BYTES {
+            failures.push(format!("{bytes:.1} bytes more in use for each namespace"));
+        }
+        for (name, growth) in self.growing() {
+            if name == LAZY {
+                continue;
+            }
+            let beyond = growth - stock.growth_of(name);
+            if beyond > OBJECTS {
+                failures.push(format!(
+                    "{beyond:.3} more of {name} for each namespace than on the C kernel"
+                ));
+            }
+        }
+        failures
+    }
+}
+
+impl fmt::Display for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let megabytes = |sample: &Sample| sample.bytes / f64::from(1 << 20);
+        write!(f, "in use, MB:")?;
+        for sample in &self.samples {
+            write!(f, " {:.2}", megabytes(sample))?;
+        }
+        writeln!(f)?;
+        let bytes = self.growth_in_bytes();
+        write!(f, "{bytes:+.2} bytes for each namespace (at most {BYTES})")?;
+        let growing = self.growing();
+        if let Some((name, growth)) = growing.first() {
+            let others = growing.len() - 1;
+            write!(
+                f,
+                "; the cache that grew most is {name}, {growth:+.4} objects ({others} others grew less)"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs so many cycles, and judges the memory by itself. A kernel with sanitizers keeps freed memory: there
+/// only its reports count.
+pub fn run(place: Place, cycles: u32) -> Result<Findings> {
+    let transcript = boot(place, cycles)?;
+    let mut failures = transcript.failures(place.kernel);
+    if !place.kernel.has_sanitizers() {
+        let life = parse(&transcript.output)?;
+        failures.extend(life.failures(&life));
+    }
+    Ok(Findings {
+        checks: vec![place.check("guest: age", unless(failures))],
+        transcripts: vec![transcript],
+        text: String::new(),
+    })
+}
+
+fn boot(place: Place, cycles: u32) -> Result<Transcript> {
+    let Place {
+        context,
+        step,
+        kernel,
+        ..
+    } = place;
+    step.expect(PARTS.into());
+    let initrd = initramfs::pack_job(context, step, kernel, "age", &[])?;
+    let own = [
+        format!("TIMENS_AGE=cycles,{PARTS},{}", cycles / PARTS),
+        "slab_nomerge".to_owned(),
+    ];
+    let guest = Guest {
+        arguments: [&own, place.arguments].concat(),
+        limit: Duration::from_secs(7200),
+        ..Guest::new(kernel, "age", initrd)
+    };
+    let transcript = guest::run(context, step, &guest, |_| {})?;
+    let life = parse(&transcript.output)?;
+    if life.samples.len() < SAMPLES {
+        let mut lines = transcript.output.lines();
+        let error = lines.find_map(|line| line.strip_prefix("/jobs/age: "));
+        bail!(
+            "the guest printed {} samples: {}",
+            life.samples.len(),
+            error.map_or(transcript.errors.join("; "), str::to_owned)
+        );
+    }
+    let counted = |sample: &Sample| sample.counts.keys().any(|name| name.starts_with("kmalloc"));
+    ensure!(
+        life.samples.iter().all(counted),
+        "the guest counted no objects: see /proc/slabinfo there"
+    );
+    Ok(transcript)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn life(bytes: impl Fn(u32) -> u32, objects: impl Fn(u32) -> u32) -> Life {
+        let output: String = (1..=20)
+            .map(|part| {
+                format!(
+                    "sample {} {}\ncount kmalloc-256 {} 256\n",
+                    part * 100,
+                    bytes(part),
+                    objects(part)
+                )
+            })
+            .collect();
+        parse(&output).unwrap()
+    }
+
+    #[test]
+    fn noise_and_warming_up_are_no_leak() {
+        let warm = |part: u32| if part < 4 { part * 100_000 } else { 400_000 };
+        let noisy = life(warm, |part| 500 + part % 3);
+        assert_eq!(noisy.failures(&noisy), [""; 0]);
+    }
+
+    #[test]
+    fn an_object_each_time_is_a_leak() {
+        let stock = life(|_| 1_000_000, |_| 500);
+        let leaky = life(|part| 1_000_000 + part * 100 * 64, |part| part * 100);
+        let failures = leaky.failures(&stock);
+        assert_eq!(failures.len(), 2, "{failures:?}");
+        assert!(failures[0].starts_with("64.0 bytes"), "{failures:?}");
+        assert!(failures[1].starts_with("1.000 more of kmalloc-256"));
+    }
+
+    #[test]
+    fn lazily_freed_objects_do_not_count() {
+        let output: String = (1..=20)
+            .map(|part| {
+                let (events, areas) = (part * 100, part * 50);
+                let bytes = 1_000_000 + areas * 128;
+                format!("sample {events} {bytes}\ncount {LAZY} {areas} 128\n")
+            })
+            .collect();
+        let life = parse(&output).unwrap();
+        assert_eq!(life.failures(&Life::default()), [""; 0]);
+        assert!(
+            life.to_string().contains("+0.00 bytes for each namespace"),
+            "{life}"
+        );
+    }
+
+    #[test]
+    fn growth_that_the_c_kernel_has_too_is_no_leak() {
+        let late = || life(|_| 1_000_000, |part| part * 20);
+        assert_eq!(late().failures(&late()), [""; 0]);
+    }
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Makes each allocation of each operation fail once.
+
+use super::{Findings, Place};
+use crate::{
+    guest::{self, initramfs, ktap, Guest},
+    session::keep,
+};
+use anyhow::Result;
+use std::time::Duration;
+
+pub fn run(place: Place) -> Result<Findings> {
+    let Place {
+        context,
+        step,
+        kernel,
+        ..
+    } = place;
+    let (rounds, debug) = match kernel.has_sanitizers() {
+        // KASAN finds all that the allocator's own checks find; they would only take time.
+        true => (0, "-"),
+        // These count objects exactly: without them CPUs keep free objects by the sheaf, as if in use.
+        false => (5, "FZP"),
+    };
+    let initrd = initramfs::pack_job(context, step, kernel, "faults", &[])?;
+    let own = [
+        // Each cache's objects are counted by themselves.
+        "slab_nomerge".to_owned(),
+        format!("slab_debug={debug}"),
+        format!("TIMENS_FAULTS_ROUNDS={rounds}"),
+    ];
+    let guest = Guest {
+        arguments: [&own, place.arguments].concat(),
+        limit: Duration::from_secs(1200),
+        ..Guest::new(kernel, "faults", initrd)
+    };
+    let transcript = guest::run(context, step, &guest, |_| {})?;
+    // The number of faults of each operation, and their errors.
+    let counts = transcript.output.lines();
+    let counts: Vec<_> = counts.filter_map(|line| line.strip_prefix("# ")).collect();
+    keep(
+        context,
+        &format!("counts-{}", kernel.name),
+        &(counts.join("\n") + "\n"),
+    )?;
+    let results = ktap::results(context, &transcript.output)?;
+    Ok(Findings {
+        checks: vec![
+            place.guest_check("faults", &transcript),
+            place.check("faults", results),
+        ],
+        transcripts: vec![transcript],
+        text: String::new(),
+    })
+}

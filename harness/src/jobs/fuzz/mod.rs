@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Runs the same random operations on the C kernel and on another one, and compares their outcomes.
+//!
+//! The guest's program, harness/guest/fuzz, draws the operations from a seed and prints a hash of the
+//! outcome of each sequence. Of a sequence that differs it then prints the whole text, for fewer and fewer of
+//! its operations, until each operation that is left is needed.
+
+mod requests;
+mod shrink;
+mod tally;
+
+pub use requests::{Request, LENGTH};
+pub use tally::Tally;
+
+use super::{Findings, Place};
+use crate::{
+    kernel::kernels::{Kernel, RUST, STOCK},
+    session::{unless, Step},
+};
+use anyhow::{Context as _, Result};
+use requests::{same, Answer, Answers, Fuzzed};
+use std::{fmt::Write as _, fs, panic::resume_unwind, thread};
+
+/// Sequences of one boot.
+const SEQUENCES: u32 = 500;
+/// So many sequences have some operations of each kind that succeed.
+const MANY: u32 = 20;
+/// The number of sequences for which the shortest form is searched.
+const SHRUNK: usize = 3;
+/// The number of boots that may end early.
+const DEATHS: usize = 20;
+
+/// The two kernels of a comparison: the C kernel, and the one that it is compared with.
+fn kernels(place: Place) -> [&'static Kernel; 2] {
+    [&STOCK, place.kernel]
+}
+
+/// Runs a seed's first sequences on both kernels.
+pub fn run(place: Place, seed: u64, sequences: u32) -> Result<Findings> {
+    let mut comparison = Comparison::new(place, seed);
+    place.step.expect(sequences.into());
+    while comparison.tally.sequences < sequences {
+        let rest = sequences - comparison.tally.sequences;
+        comparison.advance(rest)?;
+    }
+    let explained = comparison.explain()?;
+    let failures = comparison.failures();
+    let name = format!("fuzz, seed {seed}");
+    Ok(Findings {
+        checks: vec![place.check(&name, unless(failures))],
+        text: format!(
+            "seed {seed}: {}\n{explained}{}",
+            comparison.tally,
+            comparison.tally.outcomes()
+        ),
+        transcripts: comparison.answers.transcripts,
+    })
+}
+
+/// Runs one sequence on both kernels, and returns their answers side by side, and whether they are the same.
+pub fn replay(place: Place, seed: u64, request: &Request) -> Result<(String, bool)> {
+    let comparison = Comparison::new(place, seed);
+    let [stock, other] = comparison.answers_to(std::slice::from_ref(request), 1)?;
+    let (stock, other) = (&stock.answers[0], &other.answers[0]);
+    Ok((
+        side_by_side(place.kernel.name, &stock.lines(), &other.lines()),
+        same(stock, other),
+    ))
+}
+
+/// The sequences of one seed on both kernels.
+struct Comparison<'a> {
+    place: Place<'a>,
+    seed: u64,
+    tally: Tally,
+    /// The sequences that differ, and the first operation that does.
+    different: Vec<(u32, usize)>,
+    errors: Vec<String>,
+    /// All of the other kernel's.
+    answers: Answers,
+}
+
+impl<'a> Comparison<'a> {
+    fn new(place: Place<'a>, seed: u64) -> Self {
+        Self {
+            place,
+            seed,
+            tally: Tally::new(kernels(place)),
+            different: vec![],
+            errors: vec![],
+            answers: Answers::default(),
+        }
+    }
+
+    /// Runs requests on both kernels at the same time.
+    fn answers_to(&self, requests: &[Request], most_deaths: usize) -> Result<[Answers; 2]> {
+        let Place {
+            context,
+            step,
+            kernel,
+            arguments,
+        } = self.place;
+        let seed = self.seed;
+        let run = move |step: &Step, kernel, arguments| {
+            let fuzzed = Fuzzed {
+                context,
+                step,
+                kernel,
+                seed,
+                arguments,
+            };
+            fuzzed.run(requests, most_deaths)
+        };
+        thread::scope(|scope| {
+            let quiet = step.quiet();
+            let stock = scope.spawn(move || run(&quiet, &STOCK, &[]));
+            let other = run(step, kernel, arguments);
+            let stock = stock.join().unwrap_or_else(|why| resume_unwind(why));
+            Ok([stock?, other?])
+        })
+    }
+
+    /// Runs the next sequences, at most `most` and at most as many as one boot takes.
+    fn advance(&mut self, most: u32) -> Result<()> {
+        let first = self.tally.sequences;
+        let count = most.min(SEQUENCES);
+        let request = |sequence| Request {
+            sequence,
+            operations: None,
+        };
+        let requests: Vec<_> = (first..first + count).map(request).collect();
+        let both = self.answers_to(&requests, DEATHS)?;
+        let operations = u64::from(count) * u64::from(LENGTH);
+        let kernels = kernels(self.place).into_iter().zip(&both);
+        for ((kernel, answers), time) in kernels.zip(&mut self.tally.times) {
+            *time += answers.time;
+            let errors = answers.errors.iter().cloned();
+            let errors = errors.chain(answers.miscounts(operations));
+            self.errors
+                .extend(errors.map(|why| format!("{}: {why}", kernel.name)));
+        }
+        let [stock, other] = both;
+        self.tally.count(&other.counts);
+        self.tally.sequences += count;
+        let pairs = stock.answers.iter().zip(&other.answers);
+        for (request, (stock, other)) in requests.iter().zip(pairs) {
+            if !same(stock, other) {
+                let line = same_lines(&stock.lines(), &other.lines());
+                self.different.push((request.sequence, line));
+            }
+        }
+        self.tally.different = self.different.len();
+        self.answers.transcripts.extend(other.transcripts);
+        Ok(())
+    }
+
+    /// Searches the shortest form of the first sequences that differ.
+    fn explain(&self) -> Result<String> {
+        let mut text = String::new();
+        for &(sequence, line) in self.different.iter().take(SHRUNK) {
+            self.place
+                .step
+                .progress(0, &format!("shorten sequence {sequence}"));
+            // The difference is known: an error here must not hide it.
+            text += &self.shortest(sequence, line).unwrap_or_else(|error| {
+                format!(
+                    "seed {}, sequence {sequence}: not shortened: {error:#}\n",
+                    self.seed
+                )
+            });
+        }
+        Ok(text)
+    }
+
+    /// The failures of the comparison.
+    fn failures(&self) -> Vec<String> {
+        let different = self.different.iter();
+        let different = different.map(|(sequence, line)| {
+            format!("sequence {sequence} differs from operation {line} on")
+        });
+        let mut failures: Vec<_> = different.chain(self.errors.iter().cloned()).collect();
+        if self.tally.sequences >= MANY {
+            failures.extend(self.tally.never_done());
+        }
+        failures
+    }
+
+    /// The shortest form of a sequence that differed from `line` on, as a text that is also kept in out/fuzz.
+    fn shortest(&self, sequence: u32, line: usize) -> Result<String> {
+        let seed = self.seed;
+        let both = |lists: &[Vec<u32>]| {
+            let request = |operations: &Vec<u32>| Request {
+                sequence,
+                operations: Some(operations.clone()),
+            };
+            let requests: Vec<_> = lists.iter().map(request).collect();
+            self.answers_to(&requests, requests.len())
+        };
+        let differ = |lists: &[Vec<u32>]| -> Result<Vec<bool>> {
+            let [stock, other] = both(lists)?;
+            let pairs = stock.answers.iter().zip(&other.answers);
+            Ok(pairs.map(|(stock, other)| !same(stock, other)).collect())
+        };
+        let mut operations: Vec<_> = (0..LENGTH).collect();
+        let [stock, other] = both(std::slice::from_ref(&operations))?;
+        let (stock, other) = (&stock.answers[0], &other.answers[0]);
+        if same(stock, other) {
+            return Ok(format!(
+                "seed {seed}, sequence {sequence}: differed once, but not when it ran again; the first \
+                 line that differed:\n        {}\n",
+                other.lines().get(line).map_or("-", String::as_str)
+            ));
+        }
+        operations.truncate(relevant(stock, other));
+        let operations = shrink::shrink(operations, differ)?;
+        let [stock, other] = both(std::slice::from_ref(&operations))?;
+        let list: Vec<_> = operations.iter().map(u32::to_string).collect();
+        let name = self.place.kernel.name;
+        let kernel = match self.place.kernel == &RUST {
+            true => String::new(),
+            false => format!(" --kernel {name}"),
+        };
+        let mut report = format!(
+            "seed {seed}, sequence {sequence}: the operations that make the difference; again with\n\
+             ./timens fuzz --seed {seed} --replay {sequence}:{}{kernel}\n",
+            list.join(","),
+        );
+        report += &side_by_side(name, &stock.answers[0].lines(), &other.answers[0].lines());
+        let dir = self.place.context.out.join("fuzz");
+        fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let path = dir.join(format!("{seed}-{sequence}.txt"));
+        fs::write(&path, &report).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(report + &format!("kept in {}\n", path.display()))
+    }
+}
+
+/// The number of operations, from the first on, that can have a part in a difference: none after the first
+/// line that differs. A guest that died has no lines.
+fn relevant(stock: &Answer, other: &Answer) -> usize {
+    match (stock, other) {
+        (Answer::Text(stock), Answer::Text(other)) => same_lines(stock, other) + 1,
+        _ => LENGTH as usize,
+    }
+}
+
+/// The number of lines before the first that differs.
+fn same_lines(stock: &[String], other: &[String]) -> usize {
+    let pairs = stock.iter().zip(other);
+    pairs.take_while(|(stock, other)| stock == other).count()
+}
+
+/// The lines of both kernels. Those that differ are marked.
+fn side_by_side(name: &str, stock: &[String], other: &[String]) -> String {
+    let mut text = String::new();
+    for index in 0..stock.len().max(other.len()) {
+        let (stock, other) = (stock.get(index), other.get(index));
+        if let (true, Some(line)) = (stock == other, stock) {
+            writeln!(text, "        {line}").expect("a String grows");
+            continue;
+        }
+        for (name, line) in [(STOCK.name, stock), (name, other)] {
+            let line = line.map_or("-", String::as_str);
+            writeln!(text, "{name:5} > {line}").expect("a String grows");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(lines: &[&str]) -> Answer {
+        Answer::Text(lines.iter().map(|&line| line.to_owned()).collect())
+    }
+
+    #[test]
+    fn a_sequence_that_kills_both_kernels_is_a_failure() {
+        let (a, b) = (text(&["a"]), text(&["b"]));
+        let died = Answer::Died("hung".to_owned());
+        assert!(same(&a, &a));
+        assert!(!same(&a, &b));
+        assert!(!same(&died, &died));
+    }
+
+    #[test]
+    fn all_operations_are_relevant_when_a_guest_dies() {
+        let (a, b) = (text(&["a", "b", "c"]), text(&["a", "x", "y"]));
+        let died = Answer::Died("hung".to_owned());
+        assert_eq!(relevant(&a, &b), 2);
+        assert_eq!(relevant(&a, &died), LENGTH as usize);
+        assert_eq!(relevant(&died, &died), LENGTH as usize);
+    }
+
+    #[test]
+    fn marks_lines_that_differ() {
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(
+            side_by_side("rust", &lines("a\nb"), &lines("a\nc\nd")),
+            "        a\nstock > b\nrust  > c\nstock > -\nrust  > d\n"
+        );
+    }
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sums up the outcomes of operations.
+
+use super::requests::{Counts, LENGTH};
+use crate::kernel::kernels::Kernel;
+use std::{fmt, time::Duration};
+
+/// The outcome of an operation of a kind that succeeds.
+fn success(kind: &str) -> &'static str {
+    match kind {
+        // The offsets of a process that has ended.
+        "zombie" => "ESRCH",
+        _ => "ok",
+    }
+}
+
+/// The operations on both kernels, of one seed or of several.
+pub struct Tally {
+    kernels: [&'static Kernel; 2],
+    pub sequences: u32,
+    pub different: usize,
+    counts: Counts,
+    pub times: [Duration; 2],
+}
+
+impl Tally {
+    pub fn new(kernels: [&'static Kernel; 2]) -> Self {
+        Self {
+            kernels,
+            sequences: 0,
+            different: 0,
+            counts: Counts::new(),
+            times: [Duration::ZERO; 2],
+        }
+    }
+
+    pub fn count(&mut self, counts: &Counts) {
+        for (kind, outcomes) in counts {
+            let counts = self.counts.entry(kind.clone()).or_default();
+            for (outcome, count) in outcomes {
+                *counts.entry(outcome.clone()).or_default() += count;
+            }
+        }
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.sequences += other.sequences;
+        self.different += other.different;
+        self.count(&other.counts);
+        let times = self.times.iter_mut().zip(other.times);
+        times.for_each(|(time, other)| *time += other);
+    }
+
+    /// The kinds of operations that never succeeded: such a comparison proves nothing.
+    pub fn never_done(&self) -> Vec<String> {
+        let failed = self.counts.iter();
+        let failed = failed.filter(|(kind, outcomes)| !outcomes.contains_key(success(kind)));
+        failed
+            .map(|(kind, _)| format!("{kind} has never succeeded"))
+            .collect()
+    }
+
+    /// The outcomes of each kind of operation, a line each.
+    pub fn outcomes(&self) -> String {
+        let mut text = String::new();
+        for (kind, outcomes) in &self.counts {
+            let mut sorted: Vec<_> = outcomes.iter().collect();
+            sorted.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+            text += &format!("  {kind:12}");
+            for (outcome, count) in sorted {
+                text += &format!(" {outcome} {count}");
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operations = u64::from(self.sequences) * u64::from(LENGTH);
+        write!(
+            f,
+            "{} sequences, {operations} operations on each kernel",
+            self.sequences
+        )?;
+        for (kernel, time) in self.kernels.into_iter().zip(self.times) {
+            let rate = operations as f64 / time.as_secs_f64();
+            write!(f, ", {rate:.0} a second on {}", kernel.name)?;
+        }
+        write!(f, ": {} differ", self.different)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::requests::add_counts, *};
+    use crate::kernel::kernels::{RUST, STOCK};
+
+    #[test]
+    fn an_operation_must_succeed_now_and_then() {
+        let mut tally = Tally::new([&STOCK, &RUST]);
+        let mut counts = Counts::new();
+        add_counts(
+            &mut counts,
+            "TIMENS-COUNT write ok 3 EACCES 4\nTIMENS-COUNT listns ENOSYS 9\n\
+             TIMENS-COUNT zombie ESRCH 5\n",
+        );
+        tally.count(&counts);
+        assert_eq!(tally.never_done(), ["listns has never succeeded"]);
+    }
+
+    #[test]
+    fn seeds_add_up() {
+        let mut total = Tally::new([&STOCK, &RUST]);
+        for different in [1, 2] {
+            let mut tally = Tally::new([&STOCK, &RUST]);
+            tally.sequences = 5;
+            tally.different = different;
+            tally.times = [Duration::from_secs(1), Duration::from_secs(2)];
+            let mut counts = Counts::new();
+            add_counts(&mut counts, "TIMENS-COUNT write ok 3 EACCES 4\n");
+            tally.count(&counts);
+            total.add(&tally);
+        }
+        assert_eq!(
+            total.to_string(),
+            "10 sequences, 2000 operations on each kernel, 1000 a second on stock, 500 a second \
+             on rust: 3 differ"
+        );
+        assert_eq!(total.outcomes(), "  write        EACCES 8 ok 6\n");
+    }
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Boots with KUnit and reads its results from the kernel's log.
+
+use super::{programs, Findings, Place};
+use crate::{
+    guest::{ktap, programs::KUNIT},
+    session::Outcome,
+    Context,
+};
+use anyhow::Result;
+
+/// The suites of the series. The names of their results begin with these.
+const SUITES: [&str; 4] = [
+    "time_namespace_offsets",
+    "time_namespace_object",
+    "time_namespace_proc",
+    "rust_ns_common",
+];
+
+pub fn run(place: Place) -> Result<Findings> {
+    let transcript = programs::boot(place, &KUNIT, true, &[])?;
+    let results = results(place.context, &transcript.console)?;
+    Ok(Findings {
+        checks: vec![
+            place.guest_check(KUNIT.name, &transcript),
+            place.check("KUnit", results),
+        ],
+        transcripts: vec![transcript],
+        text: String::new(),
+    })
+}
+
+/// KUnit's results in a kernel's log. Each suite of the series must be among them.
+pub fn results(context: &Context, console: &str) -> Result<Vec<Outcome>> {
+    let mut results = ktap::results(context, console)?;
+    let ran = |suite: &str| results.iter().any(|result| result.name.starts_with(suite));
+    let missing: Vec<_> = SUITES.into_iter().filter(|&suite| !ran(suite)).collect();
+    let missing = missing.into_iter();
+    results.extend(missing.map(|suite| Outcome::failure(format!("the suite {suite} did not run"))));
+    Ok(results)
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Jobs: each runs one check on one kernel, and returns its findings. A command is a list of jobs on kernels.
+
+pub mod age;
+mod faults;
+pub mod fuzz;
+mod kunit;
+pub mod programs;
+pub mod race;
+mod vdso_images;
+
+pub use kunit::results as kunit_results;
+pub use vdso_images::{compare as compare_vdso_images, Options as VdsoImagesOptions};
+
+use crate::{
+    guest::{programs::List, Transcript},
+    kernel::kernels::Kernel,
+    session::{unless, Check, Column, Step},
+    Context,
+};
+use anyhow::Result;
+use race::Rounds;
+
+/// A check of one kernel.
+#[derive(Clone, Copy)]
+pub enum Job {
+    /// The KUnit suites of the series, in the booted kernel.
+    Kunit,
+    /// The programs of a list.
+    Programs(&'static List),
+    /// Tasks that race for new namespaces, with two or four CPUs, on a busy host.
+    Race { cpus: u32, rounds: Rounds },
+    /// Each allocation of each operation fails once.
+    Faults,
+    /// So many namespaces are created, joined and closed.
+    Age { cycles: u32 },
+    /// So many sequences of random operations, on this kernel and on the C kernel.
+    Fuzz { seed: u64, sequences: u32 },
+    /// The values that the vDSO images of this kernel and of the C kernel read, on the host.
+    VdsoImages,
+}
+
+/// The findings of a job.
+#[derive(Default)]
+pub struct Findings {
+    /// The rows of the table.
+    pub checks: Vec<Check>,
+    /// The output of the kernel's guests.
+    pub transcripts: Vec<Transcript>,
+    /// Lines above the table.
+    pub text: String,
+}
+
+/// The place of a job: the command's context and step, the kernel, and arguments of its guests beyond the
+/// job's own.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    pub context: &'a Context,
+    pub step: &'a Step,
+    pub kernel: &'static Kernel,
+    pub arguments: &'a [String],
+}
+
+impl Job {
+    /// The name on the command line.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Kunit => "kunit",
+            Self::Programs(list) => list.name,
+            Self::Race { cpus, .. } => race::list(*cpus).name,
+            Self::Faults => "faults",
+            Self::Age { .. } => "age",
+            Self::Fuzz { .. } => "fuzz",
+            Self::VdsoImages => "vdso-images",
+        }
+    }
+
+    /// The amount of work, where the results do not show it.
+    pub fn amount(&self) -> Option<String> {
+        match self {
+            Self::Race { cpus, rounds } => Some(format!("{cpus} CPUs, {rounds}")),
+            Self::Age { cycles } => Some(format!("{cycles} namespaces")),
+            Self::Fuzz { seed, sequences } => {
+                let operations = sequences * fuzz::LENGTH;
+                Some(format!("seed {seed}, {operations} operations"))
+            }
+            Self::Kunit | Self::Programs(_) | Self::Faults | Self::VdsoImages => None,
+        }
+    }
+
+    /// Whether its guest is the kernel's own archive, which must be packed before.
+    pub fn needs_archive(&self) -> bool {
+        matches!(self, Self::Kunit | Self::Programs(_) | Self::Race { .. })
+    }
+
+    /// Whether it compares with the C kernel, which must be built before.
+    pub fn needs_stock(&self) -> bool {
+        matches!(self, Self::Fuzz { .. } | Self::VdsoImages)
+    }
+
+    /// Runs the job.
+    pub fn run(&self, place: Place) -> Result<Findings> {
+        match *self {
+            Self::Kunit => kunit::run(place),
+            Self::Programs(list) => programs::run(place, list, &[]),
+            Self::Race { cpus, rounds } => race::run(place, cpus, rounds),
+            Self::Faults => faults::run(place),
+            Self::Age { cycles } => age::run(place, cycles),
+            Self::Fuzz { seed, sequences } => fuzz::run(place, seed, sequences),
+            Self::VdsoImages => vdso_images::run(place),
+        }
+    }
+}
+
+impl Place<'_> {
+    /// A check of this kernel, in its column, with its note.
+    fn check(&self, name: &str, results: Vec<crate::session::Outcome>) -> Check {
+        let name = format!("{name}{}", self.kernel.note);
+        Check::new(name, column(self.kernel), results)
+    }
+
+    /// The check of a guest's run as a whole.
+    fn guest_check(&self, name: &str, transcript: &Transcript) -> Check {
+        let failures = transcript.failures(self.kernel);
+        self.check(&format!("guest: {name}"), unless(failures))
+    }
+}
+
+/// The column of a kernel in the table.
+pub fn column(kernel: &Kernel) -> Column {
+    match kernel.is_rust() {
+        true => Column::Rust,
+        false => Column::C,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guest::programs::SELFTESTS;
+
+    #[test]
+    fn jobs_have_the_names_of_their_lists() {
+        let rounds = Rounds {
+            joins: 10,
+            ends: 20,
+        };
+        assert_eq!(Job::Race { cpus: 2, rounds }.name(), "race");
+        assert_eq!(Job::Race { cpus: 4, rounds }.name(), "wide-race");
+        assert_eq!(Job::Programs(&SELFTESTS).name(), "selftests");
+        let amount = Job::Fuzz {
+            seed: 1,
+            sequences: 2,
+        }
+        .amount();
+        assert_eq!(amount.unwrap(), "seed 1, 400 operations");
+    }
+}

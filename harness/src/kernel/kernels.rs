@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The table of kernels. A kernel is a row: its source tree, its implementation of time namespaces,
+//! and the configuration fragments and command line that it has beyond these.
+
+use crate::Context;
+use std::path::PathBuf;
+
+/// A source tree that kernels are built from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tree {
+    /// Linux without the series.
+    Stock,
+    /// Linux with the series.
+    Series,
+    /// The series, and the patch that makes KCSAN instrument Rust.
+    Kcsan,
+    /// The series and one mutant.
+    Mutant,
+    /// The series up to one of its commits.
+    Bisect,
+}
+
+/// The implementation of time namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeNs {
+    C,
+    Rust,
+}
+
+/// The place of the offsets that the vDSO reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vdso {
+    /// Unmodified Linux: in a fake data page that takes the place of the real one.
+    Stock,
+    /// In a page of their own, next to the data page.
+    OffsetPage,
+}
+
+/// The files that a kernel's guest is packed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Image {
+    /// busybox, the tools of util-linux, and the selftests.
+    Selftests,
+    /// A root of Debian packages, with container runtimes and CRIU.
+    Clients,
+}
+
+/// A kernel that the harness builds.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernel {
+    /// The name on the command line, of the build directory and of logs.
+    pub name: &'static str,
+    pub tree: Tree,
+    pub time_ns: TimeNs,
+    pub vdso: Vdso,
+    /// Fragments under harness/configs, beyond those of the fields above; a later one wins.
+    pub extra: &'static [&'static str],
+    /// Variables of the kernel's make.
+    pub variables: &'static [&'static str],
+    /// Arguments of the kernel command line.
+    pub arguments: &'static [&'static str],
+    /// The kernel whose build this one starts as a copy of, so that only differences are compiled.
+    pub parent: Option<&'static Kernel>,
+    /// The factor by which every time limit is longer than for a plain kernel.
+    pub timeout_factor: u32,
+    pub image: Image,
+    /// The suffix that tells its rows in a table from those of the plain kernel.
+    pub note: &'static str,
+}
+
+const CLIENTS: &[&str] = &["clients"];
+const FAULTS: &[&str] = &["faults"];
+const KASAN: &[&str] = &["sanitize", "kasan", "ubsan", "kmemleak", "faults"];
+const KCSAN: &[&str] = &["sanitize", "kcsan"];
+
+/// While identify_cpu() has cleared the CPU's features, an interrupt on a CPU with five levels of page
+/// tables makes KASAN take the kernel's addresses for wild ones.
+const NO_5LVL: &str = "no5lvl";
+
+/// KCSAN samples four times as many accesses as by default, and stalls each for up to a millisecond,
+/// twelve times as long: a race happens once a round, and may take that long on an emulated CPU.
+const KCSAN_ARGUMENTS: &[&str] = &["kcsan.skip_watch=1000", "kcsan.udelay_task=1000", NO_5LVL];
+
+/// rustc counts how often each line runs, in the crates that the series adds to. The kernel has no
+/// runtime of LLVM's; the path is relative to the build directory.
+const COVERAGE_VARIABLES: &[&str] = &[
+    "RUSTFLAGS_kernel.o=-Cinstrument-coverage -Zno-profiler-runtime",
+    "RUSTFLAGS_namespace_rs.o=-Cinstrument-coverage -Zno-profiler-runtime",
+    "KBUILD_LDS=../../../harness/coverage/counters.lds",
+];
+
+/// The Rust kernel.
+pub static RUST: Kernel = Kernel {
+    name: "rust",
+    tree: Tree::Series,
+    time_ns: TimeNs::Rust,
+    vdso: Vdso::OffsetPage,
+    extra: &[],
+    variables: &[],
+    arguments: &[],
+    parent: None,
+    timeout_factor: 1,
+    image: Image::Selftests,
+    note: "",
+};
+
+/// The C kernel: unmodified Linux.
+pub static STOCK: Kernel = Kernel {
+    name: "stock",
+    tree: Tree::Stock,
+    time_ns: TimeNs::C,
+    vdso: Vdso::Stock,
+    ..RUST
+};
+
+/// The implementation in C, as the series changes it, with the offset page.
+pub static STOCK_OFFSET_PAGE: Kernel = Kernel {
+    name: "stock-offset-page",
+    time_ns: TimeNs::C,
+    parent: Some(&RUST),
+    note: ", other vDSO",
+    ..RUST
+};
+
+/// The implementation in Rust, with the vDSO of unmodified Linux.
+pub static RUST_STOCK_VDSO: Kernel = Kernel {
+    name: "rust-stock-vdso",
+    vdso: Vdso::Stock,
+    parent: Some(&RUST),
+    note: ", other vDSO",
+    ..RUST
+};
+
+/// Benchmarks.
+pub static RUST_BENCH: Kernel = Kernel {
+    name: "rust-bench",
+    extra: &["bench"],
+    parent: Some(&RUST),
+    ..RUST
+};
+
+pub static STOCK_BENCH: Kernel = Kernel {
+    name: "stock-bench",
+    extra: &["bench"],
+    parent: Some(&STOCK),
+    ..STOCK
+};
+
+/// The size of the objects when C helpers are not inlined.
+pub static RUST_BENCH_CALLS: Kernel = Kernel {
+    name: "rust-bench-calls",
+    extra: &["bench", "no-inline-helpers"],
+    parent: Some(&RUST_BENCH),
+    ..RUST
+};
+
+/// Counts how often each line of Rust runs.
+pub static RUST_COVERAGE: Kernel = Kernel {
+    name: "rust-coverage",
+    extra: &["coverage"],
+    variables: COVERAGE_VARIABLES,
+    parent: Some(&RUST),
+    ..RUST
+};
+
+pub static RUST_STOCK_VDSO_COVERAGE: Kernel = Kernel {
+    name: "rust-stock-vdso-coverage",
+    vdso: Vdso::Stock,
+    parent: Some(&RUST_COVERAGE),
+    ..RUST_COVERAGE
+};
+
+/// Allocations can be made to fail, and objects are counted.
+pub static RUST_FAULTS: Kernel = Kernel {
+    name: "rust-faults",
+    extra: FAULTS,
+    parent: Some(&RUST),
+    ..RUST
+};
+
+pub static STOCK_FAULTS: Kernel = Kernel {
+    name: "stock-faults",
+    extra: FAULTS,
+    parent: Some(&STOCK),
+    ..STOCK
+};
+
+/// All the sanitizers that one kernel can have: KASAN, UBSAN, kmemleak, lockdep and the checks of RCU.
+pub static RUST_KASAN: Kernel = Kernel {
+    name: "rust-kasan",
+    extra: KASAN,
+    arguments: &[NO_5LVL],
+    parent: Some(&RUST),
+    timeout_factor: 10,
+    note: ", KASAN",
+    ..RUST
+};
+
+pub static RUST_STOCK_VDSO_KASAN: Kernel = Kernel {
+    name: "rust-stock-vdso-kasan",
+    vdso: Vdso::Stock,
+    parent: Some(&RUST_KASAN),
+    note: ", other vDSO, KASAN",
+    ..RUST_KASAN
+};
+
+/// KCSAN, which excludes KASAN.
+pub static RUST_KCSAN: Kernel = Kernel {
+    name: "rust-kcsan",
+    tree: Tree::Kcsan,
+    extra: KCSAN,
+    arguments: KCSAN_ARGUMENTS,
+    timeout_factor: 10,
+    note: ", KCSAN",
+    ..RUST
+};
+
+/// The control of KCSAN, which must report the races of the C kernel.
+pub static STOCK_KCSAN: Kernel = Kernel {
+    name: "stock-kcsan",
+    extra: KCSAN,
+    arguments: KCSAN_ARGUMENTS,
+    parent: Some(&STOCK),
+    timeout_factor: 10,
+    note: ", KCSAN",
+    ..STOCK
+};
+
+/// The options that container runtimes and CRIU need.
+pub static RUST_CLIENTS: Kernel = Kernel {
+    name: "rust-clients",
+    extra: CLIENTS,
+    image: Image::Clients,
+    parent: Some(&RUST),
+    ..RUST
+};
+
+pub static STOCK_CLIENTS: Kernel = Kernel {
+    name: "stock-clients",
+    extra: CLIENTS,
+    image: Image::Clients,
+    parent: Some(&STOCK),
+    ..STOCK
+};
+
+/// The Rust kernel with a mutant.
+pub static MUTANT: Kernel = Kernel {
+    name: "mutant",
+    tree: Tree::Mutant,
+    extra: FAULTS,
+    ..RUST
+};
+
+/// The first report ends the guest: one is enough.
+pub static MUTANT_KASAN: Kernel = Kernel {
+    name: "mutant-kasan",
+    tree: Tree::Mutant,
+    arguments: &[NO_5LVL, "kasan.fault=panic"],
+    parent: Some(&MUTANT),
+    ..RUST_KASAN
+};
+
+/// One commit of the series.
+pub static RUST_BISECT: Kernel = Kernel {
+    name: "rust-bisect",
+    tree: Tree::Bisect,
+    ..RUST
+};
+
+/// Compiled by clippy, with the examples of the documentation as KUnit tests.
+pub static RUST_LINT: Kernel = Kernel {
+    name: "rust-lint",
+    extra: &["doctests"],
+    variables: &["CLIPPY=1"],
+    parent: Some(&RUST),
+    ..RUST
+};
+
+/// All kernels.
+pub static ALL: [&Kernel; 21] = [
+    &RUST,
+    &STOCK,
+    &STOCK_OFFSET_PAGE,
+    &RUST_STOCK_VDSO,
+    &RUST_BENCH,
+    &STOCK_BENCH,
+    &RUST_BENCH_CALLS,
+    &RUST_COVERAGE,
+    &RUST_STOCK_VDSO_COVERAGE,
+    &RUST_FAULTS,
+    &STOCK_FAULTS,
+    &RUST_KASAN,
+    &RUST_STOCK_VDSO_KASAN,
+    &RUST_KCSAN,
+    &STOCK_KCSAN,
+    &RUST_CLIENTS,
+    &STOCK_CLIENTS,
+    &MUTANT,
+    &MUTANT_KASAN,
+    &RUST_BISECT,
+    &RUST_LINT,
+];
+
+impl PartialEq for Kernel {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Kernel {}
+
+impl Kernel {
+    /// The kernel of that name, for the command line.
+    pub fn named(name: &str) -> Result<&'static Self, String> {
+        let kernel = ALL.into_iter().find(|kernel| kernel.name == name);
+        kernel.ok_or_else(|| {
+            let names = ALL.map(|kernel| kernel.name).join(", ");
+            format!("no such kernel; the kernels are {names}")
+        })
+    }
+
+    /// The fragments that make up the configuration; a later one wins.
+    pub fn fragments(&self) -> Vec<&'static str> {
+        let time_ns = match self.time_ns {
+            TimeNs::C => "stock",
+            TimeNs::Rust => "rust",
+        };
+        let vdso = match self.vdso {
+            Vdso::Stock => "stock-vdso",
+            Vdso::OffsetPage => "offset-page",
+        };
+        [&["base", time_ns, vdso], self.extra].concat()
+    }
+
+    pub fn is_rust(&self) -> bool {
+        self.time_ns == TimeNs::Rust
+    }
+
+    /// Whether this is unmodified Linux, whose known bugs a check must detect.
+    pub fn is_control(&self) -> bool {
+        self.tree == Tree::Stock
+    }
+
+    /// Whether it has KASAN, KCSAN or the like.
+    pub fn has_sanitizers(&self) -> bool {
+        self.extra.contains(&"sanitize")
+    }
+
+    pub fn has_kcsan(&self) -> bool {
+        self.extra.contains(&"kcsan")
+    }
+
+    /// The implementation and vDSO that a guest must find, as harness/guest/init names them.
+    pub fn kind(&self) -> &'static str {
+        kind(self.time_ns, self.vdso)
+    }
+
+    /// The kernels that must be built before this one, the first one first, and this one.
+    pub fn with_parents(&'static self) -> Vec<&'static Self> {
+        let mut line = self.parent.map_or(vec![], Self::with_parents);
+        line.push(self);
+        line
+    }
+}
+
+/// The name that harness/guest/init has for an implementation and a vDSO.
+pub fn kind(time_ns: TimeNs, vdso: Vdso) -> &'static str {
+    match (time_ns, vdso) {
+        (TimeNs::C, Vdso::Stock) => "stock",
+        (TimeNs::C, Vdso::OffsetPage) => "stock-offset-page",
+        (TimeNs::Rust, Vdso::Stock) => "rust-stock-vdso",
+        (TimeNs::Rust, Vdso::OffsetPage) => "rust",
+    }
+}
+
+impl Context {
+    /// The path of a source tree, whether it has been made or not.
+    pub fn tree_of(&self, tree: Tree) -> PathBuf {
+        match tree {
+            Tree::Stock => self.stock_tree.clone(),
+            Tree::Series => self.tree.clone(),
+            Tree::Kcsan => self.out.join("kcsan/linux"),
+            Tree::Mutant => self.out.join("mutants/linux"),
+            Tree::Bisect => self.out.join("bisect/linux"),
+        }
+    }
+
+    /// The `O=` directory of a kernel. From each of them the tree is `../../linux`, so that ccache
+    /// finds for one tree the objects of another.
+    pub fn build_dir(&self, kernel: &Kernel) -> PathBuf {
+        let tree = self.tree_of(kernel.tree);
+        tree.with_file_name("build").join(kernel.name)
+    }
+
+    /// The bootable image of a kernel.
+    pub fn kernel_image(&self, kernel: &Kernel) -> PathBuf {
+        self.build_dir(kernel).join("arch/x86/boot/bzImage")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_kernel_has_a_name_of_its_own() {
+        let names: BTreeSet<_> = ALL.iter().map(|kernel| kernel.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        assert_eq!(Kernel::named("stock"), Ok(&STOCK));
+        assert!(Kernel::named("vax").is_err());
+    }
+
+    #[test]
+    fn a_parent_is_built_from_the_same_tree_or_a_plain_one() {
+        for kernel in ALL {
+            let parents = kernel.with_parents();
+            assert_eq!(parents.last(), Some(&kernel));
+            assert!(parents.iter().all(|parent| parent.tree == kernel.tree));
+        }
+    }
+
+    #[test]
+    fn rows_inherit() {
+        assert_eq!(RUST_KASAN.fragments()[..3], ["base", "rust", "offset-page"]);
+        let other_vdso = RUST_STOCK_VDSO_KASAN.fragments();
+        assert!(other_vdso.contains(&"stock-vdso") && other_vdso.contains(&"kasan"));
+        assert_eq!(RUST_STOCK_VDSO_KASAN.timeout_factor, 10);
+        assert!(STOCK_KCSAN.is_control() && STOCK_KCSAN.has_kcsan());
+    }
+}

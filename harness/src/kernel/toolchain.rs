@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The tools that `harness/setup/setup.sh` found: `out/toolchain.env`, lines of `KEY='value'`.
+
+use anyhow::{bail, Context, Result};
+use std::{collections::HashMap, env, fs, path::Path, path::PathBuf, thread};
+
+/// The tools that build the kernels, as set-up recorded them.
+pub struct Toolchain(HashMap<String, String>);
+
+impl Toolchain {
+    /// Reads the file that the set-up wrote.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}: run `make setup`", path.display()))?;
+        Self::parse(&text).with_context(|| format!("{}: run `make setup`", path.display()))
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let mut values = HashMap::new();
+        for line in text.lines().map(str::trim) {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let Some((key, value)) = line.split_once('=') else {
+                bail!("no KEY='value' line: {line}");
+            };
+            let value = value
+                .strip_prefix('\'')
+                .and_then(|v| v.strip_suffix('\''))
+                .unwrap_or(value);
+            values.insert(key.to_owned(), value.to_owned());
+        }
+        Ok(Self(values))
+    }
+
+    /// The value of `key`, or `None` if it is empty or missing.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0
+            .get(key)
+            .map(String::as_str)
+            .filter(|v| !v.is_empty())
+    }
+
+    /// The value of `key`, which must be there.
+    pub fn need(&self, key: &str) -> Result<&str> {
+        self.get(key)
+            .with_context(|| format!("out/toolchain.env has no {key}: run `make setup`"))
+    }
+
+    /// Whether C helpers can be inlined into Rust: clang and rustc have the same LLVM.
+    pub fn same_llvm(&self) -> bool {
+        let clang = self.get("CLANG_MAJOR");
+        clang.is_some() && clang == self.get("RUSTC_LLVM_MAJOR")
+    }
+
+    /// The name of one of LLVM's programs for the set-up's `LLVM=`.
+    pub fn llvm_tool(&self, name: &str) -> Result<String> {
+        Ok(match self.need("LLVM")? {
+            suffix if suffix.starts_with('-') => format!("{name}{suffix}"),
+            prefix if prefix.ends_with('/') => format!("{prefix}{name}"),
+            _ => name.to_owned(),
+        })
+    }
+
+    /// The variables of a kernel build's command line.
+    pub fn make_variables(&self) -> Result<Vec<String>> {
+        // Of binutils, because LLVM's can't make the x32 vDSO: see X86_X32_ABI in arch/x86/Kconfig.
+        let objcopy = vec!["OBJCOPY=objcopy".to_owned()];
+        Ok([self.clang_variables()?, objcopy, self.rust_variables()?].concat())
+    }
+
+    /// The variables for C by LLVM, for any architecture.
+    pub fn clang_variables(&self) -> Result<Vec<String>> {
+        let llvm = format!("LLVM={}", self.need("LLVM")?);
+        let compiler = self.llvm_tool("clang")?;
+        Ok([llvm]
+            .into_iter()
+            .chain(self.through_ccache(&compiler))
+            .collect())
+    }
+
+    /// The variables for C by GCC, for this machine's architecture.
+    pub fn gcc_variables(&self) -> Vec<String> {
+        let gcc = self.through_ccache("gcc");
+        vec![gcc.unwrap_or_else(|| "CC=gcc".to_owned())]
+    }
+
+    /// The variables for Rust.
+    pub fn rust_variables(&self) -> Result<Vec<String>> {
+        let mut variables = vec![];
+        for key in ["RUSTC", "BINDGEN", "RUST_LIB_SRC"] {
+            variables.push(format!("{key}={}", self.need(key)?));
+        }
+        for key in ["RUSTDOC", "RUSTFMT", "CLIPPY_DRIVER"] {
+            if let Some(value) = self.get(key) {
+                variables.push(format!("{key}={value}"));
+            }
+        }
+        Ok(variables)
+    }
+
+    fn through_ccache(&self, compiler: &str) -> Option<String> {
+        let ccache = self.get("CCACHE")?;
+        Some(format!("CC={ccache} {compiler}"))
+    }
+}
+
+/// The number of parallel jobs: `JOBS=`, or one per CPU.
+pub fn jobs() -> Result<usize> {
+    match env::var("JOBS") {
+        Ok(text) if !text.is_empty() => match text.parse() {
+            Ok(jobs) if jobs > 0 => Ok(jobs),
+            _ => bail!("JOBS={text} is not a number of jobs: give one from 1 up"),
+        },
+        _ => Ok(thread::available_parallelism().map_or(1, Into::into)),
+    }
+}
+
+/// Finds a program in `PATH` and in the system's directories.
+pub fn find(program: &str) -> Result<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
+        .map(|dir| dir.join(program))
+        .find(|file| file.is_file())
+        .with_context(|| format!("{program} is not installed: run `make setup`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_quoted_values_and_ignores_comments() {
+        let tools =
+            Toolchain::parse("# c\nLLVM='-22'\nCCACHE=''\nRUSTC='/usr/bin/rustc'\n").unwrap();
+        assert_eq!(tools.get("LLVM"), Some("-22"));
+        assert_eq!(tools.get("CCACHE"), None);
+        assert!(tools.need("BINDGEN").is_err());
+        assert!(Toolchain::parse("nonsense").is_err());
+    }
+
+    #[test]
+    fn compiles_through_ccache() {
+        let text = "LLVM='-22'\nCCACHE='ccache'\nRUSTC=r\nBINDGEN=b\nRUST_LIB_SRC=s\n";
+        let variables = Toolchain::parse(text).unwrap().make_variables().unwrap();
+        assert!(variables.contains(&"CC=ccache clang-22".to_owned()));
+        let text = text.replace("'-22'", "/opt/llvm/bin/");
+        let variables = Toolchain::parse(&text).unwrap().make_variables().unwrap();
+        assert!(variables.contains(&"CC=ccache /opt/llvm/bin/clang".to_owned()));
+    }
+
+    #[test]
+    fn inlines_helpers_only_with_one_llvm() {
+        let of = |text| Toolchain::parse(text).unwrap().same_llvm();
+        assert!(of("CLANG_MAJOR=22\nRUSTC_LLVM_MAJOR=22\n"));
+        assert!(!of("CLANG_MAJOR=19\nRUSTC_LLVM_MAJOR=20\n"));
+        assert!(!of(""));
+    }
+}
