@@ -41,9 +41,8 @@ pub fn bench(context: &Context) -> Result<bool> {
     let mut steps = Session::new(context, STEPS)?;
     // In this order: one may start as a copy of another.
     for kernel in [&RUST_BENCH, &STOCK_BENCH] {
-        steps.step(&format!("build {}", kernel.name), |step| {
-            build::build(context, step, kernel)
-        })?;
+        steps
+            .step(&format!("build {}", kernel.name), |step| build::build(context, step, kernel))?;
     }
     steps.step(&format!("build {}", RUST_BENCH_CALLS.name), |step| {
         build::build_objects(context, step, &RUST_BENCH_CALLS)
@@ -130,10 +129,8 @@ fn run(context: &Context, step: &Step, guest: &Guest) -> Result<Output> {
     let transcript = guest::run(context, step, guest, |_| {})?;
     if let Some(problem) = transcript.errors.first() {
         // Its own complaint says more.
-        let complaint = transcript
-            .output
-            .lines()
-            .find_map(|line| line.strip_prefix("/jobs/bench: "));
+        let complaint =
+            transcript.output.lines().find_map(|line| line.strip_prefix("/jobs/bench: "));
         bail!("{}", complaint.unwrap_or(problem));
     }
     Output::parse(&transcript.output)

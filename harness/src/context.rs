@@ -32,10 +32,7 @@ pub struct Context {
 impl Context {
     pub fn new() -> Result<Self> {
         let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let top = crate_dir
-            .parent()
-            .context("the crate lies in no checkout")?
-            .to_owned();
+        let top = crate_dir.parent().context("the crate lies in no checkout")?.to_owned();
         let out = top.join("out");
         let [tree, stock_tree] = ["linux", "stock/linux"].map(|name| out.join(name));
         for tree in [&tree, &stock_tree] {

@@ -32,9 +32,7 @@ impl Output {
     pub fn parse(text: &str) -> Result<Self> {
         let mut output = Self::default();
         for line in text.lines() {
-            output
-                .line(line)
-                .with_context(|| format!("the guest printed `{}`", excerpt(line)))?;
+            output.line(line).with_context(|| format!("the guest printed `{}`", excerpt(line)))?;
         }
         Ok(output)
     }
@@ -104,8 +102,7 @@ fn slab(words: &[&str]) -> Result<(String, Cache)> {
 
 fn number(word: Option<&str>) -> Result<f64> {
     let word = word.context("a number is missing")?;
-    word.parse()
-        .with_context(|| format!("{word} is not a number"))
+    word.parse().with_context(|| format!("{word} is not a number"))
 }
 
 fn excerpt(line: &str) -> String {
@@ -130,11 +127,7 @@ mod tests {
         assert_eq!(output.samples["unshare/zero"], [3.0, 1.0, 2.0]);
         let phase = &output.phases["zero-before"];
         assert_eq!(phase.free_pages, 1200.0);
-        let filp = Cache {
-            objects: 32.0,
-            object_size: 256.0,
-            pages: 2.0,
-        };
+        let filp = Cache { objects: 32.0, object_size: 256.0, pages: 2.0 };
         assert_eq!(phase.caches, BTreeMap::from([("filp".to_owned(), filp)]));
     }
 

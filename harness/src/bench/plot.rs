@@ -43,8 +43,7 @@ pub struct Chart<'a> {
 
 impl Chart<'_> {
     pub fn draw(&self, path: &Path) -> Result<()> {
-        self.try_draw(path)
-            .with_context(|| format!("cannot write {}", path.display()))
+        self.try_draw(path).with_context(|| format!("cannot write {}", path.display()))
     }
 
     fn try_draw(&self, path: &Path) -> Result<()> {
@@ -92,12 +91,9 @@ impl Chart<'_> {
                 let corners = [(origin, top(band)), (value, top(band) + height * 0.92)];
                 Rectangle::new(corners, colour.filled())
             });
-            chart
-                .draw_series(bars)?
-                .label(series.title)
-                .legend(move |(x, y)| {
-                    Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled())
-                });
+            chart.draw_series(bars)?.label(series.title).legend(move |(x, y)| {
+                Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled())
+            });
             let digits = self.digits;
             let texts = series.values.iter().enumerate().map(|(band, &value)| {
                 EmptyElement::at((value, top(band)))

@@ -12,22 +12,12 @@ use serde::Serialize;
 use std::{collections::BTreeMap, fmt, fs, path::Path};
 
 /// The samples of a cycle, which are also shown by their growth.
-const CYCLE: [&str; 7] = [
-    "unshare",
-    "write",
-    "setns_first",
-    "setns_in",
-    "first_read",
-    "setns_out",
-    "close",
-];
+const CYCLE: [&str; 7] =
+    ["unshare", "write", "setns_first", "setns_in", "first_read", "setns_out", "close"];
 /// What a cycle of [`CYCLE`] is repeated with: the suffixes of the samples.
 const GROWTHS: [(&str, &[&str]); 2] = [
     ("VMAs", &["vmas10", "vmas1000", "vmas30000"]),
-    (
-        "live namespaces",
-        &["live1", "live100", "live10000", "live100000"],
-    ),
+    ("live namespaces", &["live1", "live100", "live10000", "live100000"]),
 ];
 
 /// How one cost grows.
@@ -63,27 +53,17 @@ impl Report {
                     let medians = suffixes.iter().map(|suffix| Ok(of(suffix)?.median));
                     medians.collect()
                 };
-                growth.push(Growth {
-                    name,
-                    with,
-                    stock: medians(stock)?,
-                    ours: medians(ours)?,
-                });
+                growth.push(Growth { name, with, stock: medians(stock)?, ours: medians(ours)? });
             }
         }
         let objects = |measured: &Measured| -> Result<BTreeMap<String, f64>> {
             let objects = measured.objects("offsets")?.into_iter();
-            Ok(objects
-                .map(|(name, size)| (name.to_owned(), size))
-                .collect())
+            Ok(objects.map(|(name, size)| (name.to_owned(), size)).collect())
         };
         let samples = |measured: &Measured| {
             let all = measured.output.samples.iter();
             all.map(|(name, samples)| {
-                let figure = Figure {
-                    low: low(samples),
-                    median: median(samples),
-                };
+                let figure = Figure { low: low(samples), median: median(samples) };
                 (name.clone(), figure)
             })
             .collect()
@@ -170,11 +150,7 @@ impl Report {
 }
 
 fn series(stock: Vec<f64>, ours: Vec<f64>) -> Vec<Series> {
-    let of = |title, colour, values| Series {
-        title,
-        colour,
-        values,
-    };
+    let of = |title, colour, values| Series { title, colour, values };
     vec![of("stock", STOCK, stock), of("ours", OURS, ours)]
 }
 
@@ -237,9 +213,7 @@ impl fmt::Display for Report {
                 };
                 write!(f, " {low:>9} {median:>9}")?;
             }
-            let ratio = line
-                .ratio
-                .map_or("-".to_owned(), |ratio| format!("{ratio:.3}"));
+            let ratio = line.ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.3}"));
             let limit = line.limit.as_deref().unwrap_or("");
             let verdict = match &line.verdict {
                 Verdict::Good => "PASS",
@@ -268,10 +242,8 @@ impl fmt::Display for Report {
             }
         }
         for (kernel, objects) in [("stock", &self.stock_objects), ("ours", &self.our_objects)] {
-            let objects: Vec<_> = objects
-                .iter()
-                .map(|(name, size)| format!("{name} ({size})"))
-                .collect();
+            let objects: Vec<_> =
+                objects.iter().map(|(name, size)| format!("{name} ({size})")).collect();
             writeln!(
                 f,
                 "\n{kernel}: a namespace with offsets that a file keeps alive has an object of: {}",
@@ -279,10 +251,7 @@ impl fmt::Display for Report {
             )?;
         }
         let lines = |wanted: fn(&Verdict) -> bool| {
-            self.rows
-                .iter()
-                .filter(|line| wanted(&line.verdict))
-                .count()
+            self.rows.iter().filter(|line| wanted(&line.verdict)).count()
         };
         write!(
             f,

@@ -44,17 +44,11 @@ pub struct Figure {
 
 impl Figure {
     fn once(value: f64) -> Self {
-        Self {
-            low: value,
-            median: value,
-        }
+        Self { low: value, median: value }
     }
 
     fn with(self, other: Self, of: impl Fn(f64, f64) -> f64) -> Self {
-        Self {
-            low: of(self.low, other.low),
-            median: of(self.median, other.median),
-        }
+        Self { low: of(self.low, other.low), median: of(self.median, other.median) }
     }
 
     fn greatest(self) -> f64 {
@@ -136,129 +130,45 @@ pub struct Row {
 }
 
 const fn row(name: &'static str, formula: Formula, limit: Limit) -> Row {
-    Row {
-        name,
-        formula,
-        limit,
-    }
+    Row { name, formula, limit }
 }
 
 pub const ROWS: &[Row] = &[
-    row(
-        "unshare(CLONE_NEWTIME)",
-        Samples("unshare/zero"),
-        OfStock(0.40),
-    ),
-    row(
-        "unshare + write of both offsets",
-        Sum("unshare/offsets", "write/offsets"),
-        OfStock(1.0),
-    ),
-    row(
-        "unshare of a namespace with offsets",
-        Samples("unshare/copy"),
-        OfStock(1.0),
-    ),
-    row(
-        "read of timens_offsets, open to close",
-        Samples("read_whole"),
-        OfStock(1.0),
-    ),
-    row(
-        "read of timens_offsets, open before",
-        Samples("read_again"),
-        OfStock(1.0),
-    ),
-    row(
-        "write of timens_offsets, open before",
-        Samples("write_again"),
-        OfStock(1.0),
-    ),
-    row(
-        "first join by fork",
-        Paired("fork_first/offsets", "fork_plain/offsets"),
-        OfStock(1.0),
-    ),
+    row("unshare(CLONE_NEWTIME)", Samples("unshare/zero"), OfStock(0.40)),
+    row("unshare + write of both offsets", Sum("unshare/offsets", "write/offsets"), OfStock(1.0)),
+    row("unshare of a namespace with offsets", Samples("unshare/copy"), OfStock(1.0)),
+    row("read of timens_offsets, open to close", Samples("read_whole"), OfStock(1.0)),
+    row("read of timens_offsets, open before", Samples("read_again"), OfStock(1.0)),
+    row("write of timens_offsets, open before", Samples("write_again"), OfStock(1.0)),
+    row("first join by fork", Paired("fork_first/offsets", "fork_plain/offsets"), OfStock(1.0)),
     row(
         "first join by fork, offsets 0",
         Paired("fork_first/zero", "fork_plain/zero"),
         OfStock(1.0),
     ),
-    row(
-        "later join by fork",
-        Paired("fork_later/offsets", "fork_plain/offsets"),
-        OfStock(1.0),
-    ),
+    row("later join by fork", Paired("fork_later/offsets", "fork_plain/offsets"), OfStock(1.0)),
     row(
         "later join by fork, offsets 0",
         Paired("fork_later/zero", "fork_plain/zero"),
         OfStock(1.0),
     ),
-    row(
-        "first join by exec",
-        Paired("exec_first/offsets", "exec_plain/offsets"),
-        OfStock(1.0),
-    ),
-    row(
-        "later join by exec",
-        Paired("exec_later/offsets", "exec_plain/offsets"),
-        OfStock(1.0),
-    ),
-    row(
-        "unshare + fork + exit",
-        Sum("unshare/zero", "fork_first/zero"),
-        Nothing,
-    ),
-    row(
-        "vfork + exec + exit",
-        Samples("exec_first/offsets"),
-        Nothing,
-    ),
-    row(
-        "setns in, first to join",
-        Samples("setns_first/offsets"),
-        OfStock(1.0),
-    ),
+    row("first join by exec", Paired("exec_first/offsets", "exec_plain/offsets"), OfStock(1.0)),
+    row("later join by exec", Paired("exec_later/offsets", "exec_plain/offsets"), OfStock(1.0)),
+    row("unshare + fork + exit", Sum("unshare/zero", "fork_first/zero"), Nothing),
+    row("vfork + exec + exit", Samples("exec_first/offsets"), Nothing),
+    row("setns in, first to join", Samples("setns_first/offsets"), OfStock(1.0)),
     row("setns in", Samples("setns_in/offsets"), OfStock(1.0)),
     row("setns out", Samples("setns_out/offsets"), OfStock(1.0)),
-    row(
-        "setns in, first, offsets 0",
-        Samples("setns_first/zero"),
-        OfStock(1.0),
-    ),
-    row(
-        "setns in, offsets 0",
-        Samples("setns_in/zero"),
-        OfStock(1.0),
-    ),
-    row(
-        "setns out, offsets 0",
-        Samples("setns_out/zero"),
-        OfStock(1.0),
-    ),
-    row(
-        "first clock read after setns",
-        Samples("first_read/offsets"),
-        Nothing,
-    ),
-    row(
-        "first clock read of a program, host",
-        Samples("first_clock/host"),
-        Nothing,
-    ),
-    row(
-        "first clock read of a program, ns",
-        Samples("first_clock/ns"),
-        Nothing,
-    ),
+    row("setns in, first, offsets 0", Samples("setns_first/zero"), OfStock(1.0)),
+    row("setns in, offsets 0", Samples("setns_in/zero"), OfStock(1.0)),
+    row("setns out, offsets 0", Samples("setns_out/zero"), OfStock(1.0)),
+    row("first clock read after setns", Samples("first_read/offsets"), Nothing),
+    row("first clock read of a program, host", Samples("first_clock/host"), Nothing),
+    row("first clock read of a program, ns", Samples("first_clock/ns"), Nothing),
     row("fork + exit, host", Samples("fork_plain/zero"), Nothing),
     row("last close", Samples("close/offsets"), OfStock(1.0)),
     row("last close, offsets 0", Samples("close/zero"), OfStock(1.0)),
-    row(
-        "last close, with RCU",
-        Difference("close_deferred/offsets", "close_plain"),
-        OfStock(1.0),
-    ),
+    row("last close, with RCU", Difference("close_deferred/offsets", "close_plain"), OfStock(1.0)),
     row(
         "last close, with RCU, offsets 0",
         Difference("close_deferred/zero", "close_plain"),
@@ -271,10 +181,7 @@ pub const ROWS: &[Row] = &[
     ),
     row(
         "setns in, first, 30,000 VMAs / 10",
-        Growth(
-            "setns_first/offsets/vmas30000",
-            "setns_first/offsets/vmas10",
-        ),
+        Growth("setns_first/offsets/vmas30000", "setns_first/offsets/vmas10"),
         Itself(1.1),
     ),
     row(
@@ -282,21 +189,9 @@ pub const ROWS: &[Row] = &[
         Growth("setns_out/offsets/vmas30000", "setns_out/offsets/vmas10"),
         Itself(1.1),
     ),
-    row(
-        "fork + exit, 10 VMAs, no join",
-        Samples("fork_plain/offsets/vmas10"),
-        Nothing,
-    ),
-    row(
-        "fork + exit, 1,000 VMAs, no join",
-        Samples("fork_plain/offsets/vmas1000"),
-        Nothing,
-    ),
-    row(
-        "fork + exit, 30,000 VMAs, no join",
-        Samples("fork_plain/offsets/vmas30000"),
-        Nothing,
-    ),
+    row("fork + exit, 10 VMAs, no join", Samples("fork_plain/offsets/vmas10"), Nothing),
+    row("fork + exit, 1,000 VMAs, no join", Samples("fork_plain/offsets/vmas1000"), Nothing),
+    row("fork + exit, 30,000 VMAs, no join", Samples("fork_plain/offsets/vmas30000"), Nothing),
     row(
         "first join by fork, 10 VMAs",
         Paired("fork_first/offsets/vmas10", "fork_plain/offsets/vmas10"),
@@ -309,79 +204,24 @@ pub const ROWS: &[Row] = &[
     ),
     row(
         "first join by fork, 30,000 VMAs",
-        Paired(
-            "fork_first/offsets/vmas30000",
-            "fork_plain/offsets/vmas30000",
-        ),
+        Paired("fork_first/offsets/vmas30000", "fork_plain/offsets/vmas30000"),
         Nothing,
     ),
-    row(
-        "clock_gettime, host",
-        Samples("clock_gettime/host"),
-        OfStock(1.0),
-    ),
-    row(
-        "clock_gettime, ns",
-        Samples("clock_gettime/ns"),
-        OfStock(1.0),
-    ),
-    row(
-        "clock_gettime BOOTTIME, host",
-        Samples("clock_gettime_boottime/host"),
-        OfStock(1.0),
-    ),
-    row(
-        "clock_gettime BOOTTIME, ns",
-        Samples("clock_gettime_boottime/ns"),
-        OfStock(1.0),
-    ),
-    row(
-        "clock_nanosleep, host",
-        Samples("clock_nanosleep/host"),
-        OfStock(1.0),
-    ),
-    row(
-        "clock_nanosleep, ns",
-        Samples("clock_nanosleep/ns"),
-        OfStock(1.0),
-    ),
-    row(
-        "timerfd_settime, host",
-        Samples("timerfd_settime/host"),
-        OfStock(1.0),
-    ),
-    row(
-        "timerfd_settime, ns",
-        Samples("timerfd_settime/ns"),
-        OfStock(1.0),
-    ),
-    row(
-        "timer_settime, host",
-        Samples("timer_settime/host"),
-        OfStock(1.0),
-    ),
-    row(
-        "timer_settime, ns",
-        Samples("timer_settime/ns"),
-        OfStock(1.0),
-    ),
-    row(
-        "futex with timeout, host",
-        Samples("futex/host"),
-        OfStock(1.0),
-    ),
+    row("clock_gettime, host", Samples("clock_gettime/host"), OfStock(1.0)),
+    row("clock_gettime, ns", Samples("clock_gettime/ns"), OfStock(1.0)),
+    row("clock_gettime BOOTTIME, host", Samples("clock_gettime_boottime/host"), OfStock(1.0)),
+    row("clock_gettime BOOTTIME, ns", Samples("clock_gettime_boottime/ns"), OfStock(1.0)),
+    row("clock_nanosleep, host", Samples("clock_nanosleep/host"), OfStock(1.0)),
+    row("clock_nanosleep, ns", Samples("clock_nanosleep/ns"), OfStock(1.0)),
+    row("timerfd_settime, host", Samples("timerfd_settime/host"), OfStock(1.0)),
+    row("timerfd_settime, ns", Samples("timerfd_settime/ns"), OfStock(1.0)),
+    row("timer_settime, host", Samples("timer_settime/host"), OfStock(1.0)),
+    row("timer_settime, ns", Samples("timer_settime/ns"), OfStock(1.0)),
+    row("futex with timeout, host", Samples("futex/host"), OfStock(1.0)),
     row("futex with timeout, ns", Samples("futex/ns"), OfStock(1.0)),
-    row(
-        "bytes of a namespace, offsets 0",
-        Memory("zero"),
-        OfStock(0.2),
-    ),
+    row("bytes of a namespace, offsets 0", Memory("zero"), OfStock(0.2)),
     row("bytes of a namespace", Memory("offsets"), Nothing),
-    row(
-        "unshare, 100,000 live",
-        Samples("unshare/offsets/live100000"),
-        OfStock(1.0),
-    ),
+    row("unshare, 100,000 live", Samples("unshare/offsets/live100000"), OfStock(1.0)),
     row(
         "unshare, 100,000 live, more than 1",
         Difference("unshare/offsets/live100000", "unshare/offsets/live1"),
@@ -403,11 +243,7 @@ pub const ROWS: &[Row] = &[
         Nothing,
     ),
     row("bytes of text", ModuleSize(|size| size.text), OfStock(1.3)),
-    row(
-        "bytes of text, with what lies elsewhere",
-        TextElsewhere,
-        OfStock(1.3),
-    ),
+    row("bytes of text, with what lies elsewhere", TextElsewhere, OfStock(1.3)),
     row("bytes of text, helpers called", TextWithCalls, Nothing),
     row("bytes of rodata", ModuleSize(|size| size.rodata), Nothing),
     row("bytes of data", ModuleSize(|size| size.data), Nothing),
@@ -419,17 +255,12 @@ pub const ROWS: &[Row] = &[
 impl Measured {
     fn samples(&self, name: &str) -> Result<&[f64]> {
         let samples = self.output.samples.get(name);
-        samples
-            .map(Vec::as_slice)
-            .with_context(|| format!("the guest gave no samples {name}"))
+        samples.map(Vec::as_slice).with_context(|| format!("the guest gave no samples {name}"))
     }
 
     pub fn figure(&self, name: &str) -> Result<Figure> {
         let samples = self.samples(name)?;
-        Ok(Figure {
-            low: low(samples),
-            median: median(samples),
-        })
+        Ok(Figure { low: low(samples), median: median(samples) })
     }
 
     /// The caches of which each object of a phase has one, or one more; with their sizes.
@@ -439,9 +270,7 @@ impl Measured {
             let old = before.caches.get(*name).map_or(0.0, |cache| cache.objects);
             cache.objects - old >= 0.9 * NAMESPACES
         });
-        Ok(grown
-            .map(|(name, cache)| (name.as_str(), cache.object_size))
-            .collect())
+        Ok(grown.map(|(name, cache)| (name.as_str(), cache.object_size)).collect())
     }
 
     fn phases(&self, phase: &str) -> Result<[&super::output::Phase; 2]> {
@@ -462,9 +291,7 @@ impl Measured {
         if let Some(name) = without {
             let of = |caches: &BTreeMap<_, Cache>| -> Result<f64> {
                 let cache = caches.get(name);
-                Ok(cache
-                    .with_context(|| format!("/proc/slabinfo has no {name}"))?
-                    .pages)
+                Ok(cache.with_context(|| format!("/proc/slabinfo has no {name}"))?.pages)
             };
             pages -= of(&after.caches)? - of(&before.caches)?;
         }
@@ -482,10 +309,7 @@ impl Measured {
             Paired(whole, control) => {
                 let pairs = self.samples(whole)?.iter().zip(self.samples(control)?);
                 let differences: Vec<_> = pairs.map(|(whole, control)| whole - control).collect();
-                Ok(Figure {
-                    low: median_at_least(&differences),
-                    median: median(&differences),
-                })
+                Ok(Figure { low: median_at_least(&differences), median: median(&differences) })
             }
             Growth(large, small) => two(large, small, |large, small| large / small),
             Memory(phase) => {
@@ -616,12 +440,8 @@ mod tests {
         let formula = Difference("a", "b");
         let line = |ours| verdict(formula, OfStock(1.0), "SAMPLES a 30\nSAMPLES b 10", ours);
         assert_eq!(line("SAMPLES a 40\nSAMPLES b 21").ratio, Some(0.95));
-        let nothing = verdict(
-            formula,
-            OfStock(1.0),
-            "SAMPLES a 9\nSAMPLES b 10",
-            "SAMPLES a 1\nSAMPLES b 1",
-        );
+        let nothing =
+            verdict(formula, OfStock(1.0), "SAMPLES a 9\nSAMPLES b 10", "SAMPLES a 1\nSAMPLES b 1");
         assert!(matches!(nothing.verdict, Verdict::NotMeasured(_)));
     }
 
@@ -639,22 +459,10 @@ mod tests {
         let formula = Growth("a", "b");
         let flat = "SAMPLES a 11\nSAMPLES b 10";
         let steep = "SAMPLES a 300\nSAMPLES b 10";
-        assert_eq!(
-            verdict(formula, Itself(1.1), steep, flat).verdict,
-            Verdict::Good
-        );
-        assert_eq!(
-            verdict(formula, Itself(1.1), flat, steep).verdict,
-            Verdict::Bad
-        );
-        assert_eq!(
-            verdict(formula, OfStock(1.0), flat, steep).verdict,
-            Verdict::Bad
-        );
-        assert_eq!(
-            verdict(formula, Nothing, flat, steep).verdict,
-            Verdict::Told
-        );
+        assert_eq!(verdict(formula, Itself(1.1), steep, flat).verdict, Verdict::Good);
+        assert_eq!(verdict(formula, Itself(1.1), flat, steep).verdict, Verdict::Bad);
+        assert_eq!(verdict(formula, OfStock(1.0), flat, steep).verdict, Verdict::Bad);
+        assert_eq!(verdict(formula, Nothing, flat, steep).verdict, Verdict::Told);
     }
 
     #[test]
@@ -686,10 +494,7 @@ mod tests {
         text += &slab("zero-after", "filp", 100_010, 50_001);
         let measured = measured(&text);
         assert_eq!(measured.evaluate(Memory("zero")).unwrap().low, 4096.0);
-        assert_eq!(
-            measured.objects("zero").unwrap(),
-            BTreeMap::from([("filp", 256.0)])
-        );
+        assert_eq!(measured.objects("zero").unwrap(), BTreeMap::from([("filp", 256.0)]));
         assert!(measured.evaluate(Memory("offsets")).is_err());
     }
 

@@ -52,15 +52,10 @@ const OF_PAGE: [&str; 2] = ["TimensPage", "zap_timens_page"];
 
 pub fn functions(context: &Context, step: &Step, file: &Path) -> Result<Functions> {
     let mut nm = Command::new(context.toolchain.llvm_tool("llvm-nm")?);
-    nm.args(["--print-size", "--defined-only", "--demangle"])
-        .arg(file);
+    nm.args(["--print-size", "--defined-only", "--demangle"]).arg(file);
     let log = step.command(&mut nm, "functions")?;
     let functions = parse_functions(&fs::read_to_string(&log)?);
-    ensure!(
-        functions.all > 0,
-        "llvm-nm names no code: see {}",
-        log.display()
-    );
+    ensure!(functions.all > 0, "llvm-nm names no code: see {}", log.display());
     Ok(functions)
 }
 
@@ -89,10 +84,7 @@ pub fn panics(context: &Context, step: &Step, objects: &[PathBuf]) -> Result<u64
     nm.args(["--undefined-only", "--demangle"]).args(objects);
     let log = step.command(&mut nm, "panics")?;
     let text = fs::read_to_string(&log)?;
-    Ok(text
-        .lines()
-        .filter(|line| line.contains("core::panicking"))
-        .count() as u64)
+    Ok(text.lines().filter(|line| line.contains("core::panicking")).count() as u64)
 }
 
 /// The size of files together.
@@ -101,11 +93,7 @@ pub fn of(context: &Context, step: &Step, files: &[PathBuf]) -> Result<Size> {
     let log = step.command(size.arg("-A").args(files), "size")?;
     let text = fs::read_to_string(&log)?;
     let size = parse(&text);
-    ensure!(
-        size.text > 0,
-        "llvm-size names no code: see {}",
-        log.display()
-    );
+    ensure!(size.text > 0, "llvm-size names no code: see {}", log.display());
     Ok(size)
 }
 
@@ -155,11 +143,7 @@ mod tests {
         let text = "namespace.o  :\nsection size addr\n.text 1000 0\n.init.text 16 0\n\
                     .rodata.str1.1 30 0\n.data 400 0\n.bss 8 0\n__ksymtab_gpl 24 0\n\
                     .comment 99 0\n.llvm_addrsig 4 0\nTotal 1581\n";
-        let size = Size {
-            text: 1016,
-            rodata: 30,
-            data: 408,
-        };
+        let size = Size { text: 1016, rodata: 30, data: 408 };
         assert_eq!(parse(text), size);
     }
 }

@@ -75,14 +75,8 @@ const PAUSES: u32 = 64;
 /// Where in the second the ticks of the timed reads are: neither they nor the offsets carry.
 const TICK: u64 = 100_000_000;
 const TIMED_OFFSETS: Offsets = Offsets {
-    monotonic: Timestamp {
-        sec: 1_000_000,
-        nsec: 300_000_000,
-    },
-    boottime: Timestamp {
-        sec: -2_000_000,
-        nsec: 500_000_000,
-    },
+    monotonic: Timestamp { sec: 1_000_000, nsec: 300_000_000 },
+    boottime: Timestamp { sec: -2_000_000, nsec: 500_000_000 },
 };
 
 #[derive(Args)]
@@ -132,11 +126,7 @@ struct Timed {
 }
 
 const fn timed(name: &'static str, read: Read) -> Timed {
-    Timed {
-        name,
-        read,
-        counter: Counter::Tsc,
-    }
+    Timed { name, read, counter: Counter::Tsc }
 }
 
 const fn with(counter: Counter, timed: Timed) -> Timed {
@@ -155,14 +145,8 @@ const READS: [Timed; 13] = [
     timed("gettimeofday()", Read::TimeOfDay),
     timed("time()", Read::Time),
     timed("clock_getres()", Read::Resolution),
-    with(
-        Counter::Pvclock,
-        timed("MONOTONIC, KVM's clock", Read::Clock(data::MONOTONIC)),
-    ),
-    with(
-        Counter::Hvclock,
-        timed("MONOTONIC, Hyper-V's", Read::Clock(data::MONOTONIC)),
-    ),
+    with(Counter::Pvclock, timed("MONOTONIC, KVM's clock", Read::Clock(data::MONOTONIC))),
+    with(Counter::Hvclock, timed("MONOTONIC, Hyper-V's", Read::Clock(data::MONOTONIC))),
 ];
 
 /// What is in the data pages when a value is checked.
@@ -233,11 +217,7 @@ pub struct TooNoisy(String);
 
 impl fmt::Display for TooNoisy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "no verdict, the machine is too noisy: {}; try again when it is idle",
-            self.0
-        )
+        write!(f, "no verdict, the machine is too noisy: {}; try again when it is idle", self.0)
     }
 }
 
@@ -263,12 +243,8 @@ pub fn bench(context: &Context, options: &Options) -> Result<bool> {
     let bench = steps.step("map both vDSO images", |_| Bench::new(&images))?;
     // First, because it survives a call that does not return.
     let instructions = steps.step("count instructions", |_| bench.instructions())?;
-    let hot = steps.step("time with warm caches", |step| {
-        bench.time_hot(step, options.rounds)
-    })?;
-    let cold = steps.step("time with cold caches and TLB", |step| {
-        bench.time_cold(step)
-    })?;
+    let hot = steps.step("time with warm caches", |step| bench.time_hot(step, options.rounds))?;
+    let cold = steps.step("time with cold caches and TLB", |step| bench.time_cold(step))?;
     let rows = (0..READS.len())
         .map(|read| Row {
             name: READS[read].name,
@@ -288,10 +264,7 @@ pub fn bench(context: &Context, options: &Options) -> Result<bool> {
         })
         .collect();
     let report = report::Report::new(cpu, &bench, hot[0].len(), rows, &images);
-    let dir = options
-        .results
-        .clone()
-        .unwrap_or_else(|| context.out.join("bench"));
+    let dir = options.results.clone().unwrap_or_else(|| context.out.join("bench"));
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     report.save(&dir.join("bench-vdso.json"))?;
     plot::draw(&dir.join("bench-vdso.svg"), &report.rows)?;
@@ -383,10 +356,7 @@ impl<'a> Bench<'a> {
     /// Every read in every role gives the right value, with every counter, whenever the last tick
     /// was, and with offsets that carry and don't.
     fn check(&self) -> Result<()> {
-        let negative = |offset: Timestamp| Timestamp {
-            sec: -offset.sec,
-            nsec: 999_999_999,
-        };
+        let negative = |offset: Timestamp| Timestamp { sec: -offset.sec, nsec: 999_999_999 };
         let others = Offsets {
             monotonic: negative(TIMED_OFFSETS.monotonic),
             boottime: negative(TIMED_OFFSETS.boottime),
@@ -406,19 +376,11 @@ impl<'a> Bench<'a> {
             (steep, part(steep, 49)),
         ];
         for (rate, age) in ages {
-            for (nsec, offsets) in [
-                (TICK, TIMED_OFFSETS),
-                (900_000_000, TIMED_OFFSETS),
-                (999_999_999, others),
-            ] {
+            for (nsec, offsets) in
+                [(TICK, TIMED_OFFSETS), (900_000_000, TIMED_OFFSETS), (999_999_999, others)]
+            {
                 for counter in Counter::VALID {
-                    let case = Case {
-                        rate,
-                        counter,
-                        age,
-                        nsec,
-                        offsets,
-                    };
+                    let case = Case { rate, counter, age, nsec, offsets };
                     for role in Role::ALL {
                         for read in CHECKED {
                             self.check_one(role, read, &case).with_context(|| {
@@ -471,10 +433,7 @@ impl<'a> Bench<'a> {
     /// What a call has read.
     fn got(&self, read: Read, result: usize) -> Result<Timestamp> {
         if let Read::Time = read {
-            return Ok(Timestamp {
-                sec: result as i64,
-                nsec: 0,
-            });
+            return Ok(Timestamp { sec: result as i64, nsec: 0 });
         }
         ensure!(result as u32 == 0, "the call failed");
         Ok(self.answer.get())
@@ -544,10 +503,7 @@ impl<'a> Bench<'a> {
         self.answer.clear();
         let real = || -> Result<Timestamp> {
             let now = clock_gettime(ClockId::from_raw(id as i32))?;
-            Ok(Timestamp {
-                sec: now.tv_sec(),
-                nsec: now.tv_nsec() as u64,
-            })
+            Ok(Timestamp { sec: now.tv_sec(), nsec: now.tv_nsec() as u64 })
         };
         let before = real()?;
         ensure!(call.call() as u32 == 0, "the call failed");
@@ -556,12 +512,7 @@ impl<'a> Bench<'a> {
 
     fn instructions(&self) -> Result<Vec<u32>> {
         let mut counts = vec![];
-        for Timed {
-            name,
-            read,
-            counter,
-        } in READS
-        {
+        for Timed { name, read, counter } in READS {
             for role in Role::ALL {
                 let mapping = self.ticked(0, role, counter);
                 let count = mapping
@@ -589,9 +540,7 @@ impl<'a> Bench<'a> {
                 return Ok(samples);
             };
             if attempt == ATTEMPTS {
-                bail!(TooNoisy(format!(
-                    "{noise} in the last of {ATTEMPTS} attempts"
-                )));
+                bail!(TooNoisy(format!("{noise} in the last of {ATTEMPTS} attempts")));
             }
             attempt += 1;
         }
@@ -646,10 +595,9 @@ fn wanted(
     let expected = |id| around.map(|at| data.expected(id, counter.at(at), offsets));
     match read {
         Read::Clock(id) => expected(id),
-        Read::TimeOfDay => expected(data::REALTIME).map(|time| Timestamp {
-            nsec: time.nsec / 1000,
-            ..time
-        }),
+        Read::TimeOfDay => {
+            expected(data::REALTIME).map(|time| Timestamp { nsec: time.nsec / 1000, ..time })
+        }
         Read::Time => [data.second(); 2],
         Read::Resolution => [data.resolution(); 2],
     }
@@ -657,13 +605,8 @@ fn wanted(
 
 /// The value lies in one of some ranges.
 fn within(got: Timestamp, ranges: &[[Timestamp; 2]]) -> Result<()> {
-    let mut ranges_with = ranges
-        .iter()
-        .filter(|[low, high]| (low..=high).contains(&&got));
-    ensure!(
-        ranges_with.next().is_some(),
-        "{got:?} is not within any of {ranges:?}"
-    );
+    let mut ranges_with = ranges.iter().filter(|[low, high]| (low..=high).contains(&&got));
+    ensure!(ranges_with.next().is_some(), "{got:?} is not within any of {ranges:?}");
     Ok(())
 }
 
@@ -691,9 +634,7 @@ fn core_cycles(call: Call<'_>) -> Result<f64> {
             return Ok(core_cycles / f64::from(bursts * BURST));
         }
     }
-    bail!(TooNoisy(format!(
-        "the frequency of the core changed during {TRIES} timings in a row"
-    )))
+    bail!(TooNoisy(format!("the frequency of the core changed during {TRIES} timings in a row")))
 }
 
 /// What keeps the verdict from standing: the even and the odd rounds do not agree about it.
@@ -714,14 +655,10 @@ fn noise(samples: &Samples) -> Option<String> {
     let verdict = |first, of: fn(&[f64]) -> f64| {
         time_verdict(|at, role| of(&half(&samples[cell(at, role)], first)))
     };
-    let mut pairs = [lowest, median]
-        .into_iter()
-        .flat_map(|of| verdict(0, of).into_iter().zip(verdict(1, of)));
+    let mut pairs =
+        [lowest, median].into_iter().flat_map(|of| verdict(0, of).into_iter().zip(verdict(1, of)));
     let (even, _) = pairs.find(|(even, odd)| even.passed != odd.passed)?;
-    Some(format!(
-        "even and odd rounds do not give the same verdict on {}",
-        even.what
-    ))
+    Some(format!("even and odd rounds do not give the same verdict on {}", even.what))
 }
 
 /// Keeps this process on one CPU: the last, which has the fewest interrupts on most machines.

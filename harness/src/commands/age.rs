@@ -25,10 +25,7 @@ pub struct Options {
 /// reference.
 fn plan(cycles: u32) -> Plan {
     let jobs = vec![Job::Age { cycles }];
-    Plan::new(
-        "age",
-        vec![(&STOCK_BENCH, jobs.clone()), (&RUST_BENCH, jobs)],
-    )
+    Plan::new("age", vec![(&STOCK_BENCH, jobs.clone()), (&RUST_BENCH, jobs)])
 }
 
 /// Runs both kernels, and compares the growth of each cache.
@@ -49,11 +46,7 @@ pub fn age(context: &Context, options: &Options) -> Result<bool> {
             reference = Some(life);
         } else if let Some(reference) = &reference {
             let results = unless(life.failures(reference));
-            session.add(Check::new(
-                "growth, compared with C",
-                column(kernel),
-                results,
-            ));
+            session.add(Check::new("growth, compared with C", column(kernel), results));
         }
     }
     session.finish("age", &text)

@@ -77,11 +77,7 @@ pub fn bisect(context: &Context, options: &Options) -> Result<bool> {
     for commit in commits {
         let name = commit.name();
         session.run(&name, Column::Rust, |step| {
-            Ok(vec![Check::new(
-                &name,
-                Column::Rust,
-                try_commit(context, step, commit)?,
-            )])
+            Ok(vec![Check::new(&name, Column::Rust, try_commit(context, step, commit)?)])
         });
     }
     session.finish("bisect", "")
@@ -89,17 +85,10 @@ pub fn bisect(context: &Context, options: &Options) -> Result<bool> {
 
 /// The commits of the series, the first one first.
 fn commits(context: &Context) -> Result<Vec<Commit>> {
-    let log = git(
-        context,
-        &["log", "--reverse", "--format=%H %s", "base..series"],
-    )?;
+    let log = git(context, &["log", "--reverse", "--format=%H %s", "base..series"])?;
     let commit = |(index, line): (usize, &str)| {
         let (id, subject) = line.split_once(' ').context("git log gives no subject")?;
-        Ok(Commit {
-            number: index + 1,
-            id: id.to_owned(),
-            subject: subject.to_owned(),
-        })
+        Ok(Commit { number: index + 1, id: id.to_owned(), subject: subject.to_owned() })
     };
     log.lines().enumerate().map(commit).collect()
 }
@@ -125,12 +114,7 @@ fn try_commit(context: &Context, step: &Step, commit: &Commit) -> Result<Vec<Out
     initramfs::pack(context, step, KERNEL)?;
     // The last value of an argument counts.
     let kind = format!("TIMENS_KIND={}", implementation(&build.config()?));
-    let place = Place {
-        context,
-        step,
-        kernel: KERNEL,
-        arguments: &[kind],
-    };
+    let place = Place { context, step, kernel: KERNEL, arguments: &[kind] };
     for check in programs::run(place, &STOCK, &[])?.checks {
         for result in check.results {
             let name = format!("{} {}", check.name, result.name);
@@ -147,14 +131,7 @@ fn build_tests(context: &Context, step: &Step, build: &Build) -> Result<()> {
         fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     }
     let options = ["TARGETS=timens", "X32=1"];
-    selftests::build_in(
-        context,
-        step,
-        &build.source,
-        &dir,
-        &build.variables,
-        &options,
-    )
+    selftests::build_in(context, step, &build.source, &dir, &build.variables, &options)
 }
 
 /// Checks a commit out and returns the files that it changes. Their times become now, whatever their times
@@ -163,13 +140,7 @@ fn check_out(context: &Context, commit: &Commit) -> Result<String> {
     let tree = context.tree_of(Tree::Bisect);
     work_tree(context, &tree, &commit.id)?;
     let parent = format!("{}^", commit.id);
-    let names = [
-        "diff",
-        "--name-only",
-        "--diff-filter=d",
-        &parent,
-        &commit.id,
-    ];
+    let names = ["diff", "--name-only", "--diff-filter=d", &parent, &commit.id];
     let files = git_in(&tree, &names)?;
     for file in files.lines() {
         let path = tree.join(file);
@@ -187,10 +158,7 @@ fn commit_build(context: &Context, step: &Step) -> Result<Build> {
     let known = kconfig_options(&build.source, r"^\s*(menu)?config [A-Z0-9_]+")?;
     let (fragments, dropped) = without_unknown(&build.fragments, &known);
     if !dropped.is_empty() {
-        step.print(&format!(
-            "options that this commit does not know: {}",
-            dropped.join(", ")
-        ));
+        step.print(&format!("options that this commit does not know: {}", dropped.join(", ")));
     }
     // Other options may be new as well: each commit is configured anew.
     let head = git_in(&build.source, &["rev-parse", "HEAD"])?;

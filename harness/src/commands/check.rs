@@ -32,64 +32,32 @@ const STEPS: usize = 6 + 1 + 5 + 2;
 
 /// The remarks of checkpatch that do not count: the type, a text in the place or the line, and the reason.
 const EXCUSED: [(&str, &str, &str); 7] = [
-    (
-        "UNKNOWN_COMMIT_ID",
-        "",
-        "the prepared tree has none of Linux's commits",
-    ),
-    (
-        "FILE_PATH_CHANGES",
-        "",
-        "the check of MAINTAINERS looks at each file",
-    ),
-    (
-        "EXPORT_SYMBOL",
-        "do_timens_ktime_to_host",
-        "the function is in Rust, which can't export it",
-    ),
-    (
-        "SPACING",
-        "FIXTURE_",
-        "the macro makes a type, and `*` a pointer",
-    ),
+    ("UNKNOWN_COMMIT_ID", "", "the prepared tree has none of Linux's commits"),
+    ("FILE_PATH_CHANGES", "", "the check of MAINTAINERS looks at each file"),
+    ("EXPORT_SYMBOL", "do_timens_ktime_to_host", "the function is in Rust, which can't export it"),
+    ("SPACING", "FIXTURE_", "the macro makes a type, and `*` a pointer"),
     (
         "LINE_SPACING",
         "struct sibling *sibling = data;",
         "a declaration follows, which a macro begins",
     ),
-    (
-        "VOLATILE",
-        "selftests/timens/",
-        "a read whose value nobody wants",
-    ),
-    (
-        "ARCH_DEFINES",
-        "selftests/timens/",
-        "the program is for one architecture",
-    ),
+    ("VOLATILE", "selftests/timens/", "a read whose value nobody wants"),
+    ("ARCH_DEFINES", "selftests/timens/", "the program is for one architecture"),
 ];
 
 /// The vDSO's readers have no object of their own.
-const READERS: (&str, &str) = (
-    "lib/vdso/gettimeofday.c",
-    "arch/x86/entry/vdso/vdso64/vclock_gettime.o",
-);
+const READERS: (&str, &str) =
+    ("lib/vdso/gettimeofday.c", "arch/x86/entry/vdso/vdso64/vclock_gettime.o");
 
 /// Runs every check and prints the table.
 pub fn check(context: &Context) -> Result<bool> {
     let series = &Series::read(context)?;
     let mut session = Session::new(context, STEPS)?;
     let host = Column::Host;
-    session.check("checkpatch --strict", host, |step| {
-        checkpatch(context, step, series)
-    });
+    session.check("checkpatch --strict", host, |step| checkpatch(context, step, series));
     session.check("spelling", host, |step| spelling(context, step, series));
-    session.check("MAINTAINERS: patterns", host, |step| {
-        patterns(context, step)
-    });
-    session.check("MAINTAINERS: every file", host, |_| {
-        maintainers(context, series)
-    });
+    session.check("MAINTAINERS: patterns", host, |step| patterns(context, step));
+    session.check("MAINTAINERS: every file", host, |_| maintainers(context, series));
     session.check("srctree links", host, |_| srctree_links(context, series));
     session.check("kernel-doc", host, |_| kernel_doc(context, series));
 
@@ -107,10 +75,7 @@ pub fn check(context: &Context) -> Result<bool> {
         Ok(series_warnings(&fs::read_to_string(log)?, series))
     });
     session.check("rustfmtcheck", host, |step| {
-        step.command(
-            build::make(context, KERNEL)?.arg("rustfmtcheck"),
-            "rustfmtcheck",
-        )?;
+        step.command(build::make(context, KERNEL)?.arg("rustfmtcheck"), "rustfmtcheck")?;
         Ok(passed())
     });
     session.check("Sphinx", host, |step| sphinx(context, step, series));
@@ -118,14 +83,10 @@ pub fn check(context: &Context) -> Result<bool> {
         let log = step.command(build::make(context, KERNEL)?.arg("rustdoc"), "rustdoc")?;
         Ok(series_warnings(&fs::read_to_string(log)?, series))
     });
-    session.check("rustdoc: namespace_rs", host, |step| {
-        crate_docs(context, step, series)
-    });
+    session.check("rustdoc: namespace_rs", host, |step| crate_docs(context, step, series));
     session.check("sparse", host, |step| sparse(context, step, series));
     pack(&mut session, KERNEL);
-    session.run("doctests", Column::Rust, |step| {
-        doctests(context, step, series)
-    });
+    session.run("doctests", Column::Rust, |step| doctests(context, step, series));
     session.finish("check", "")
 }
 
@@ -134,10 +95,7 @@ pub fn check(context: &Context) -> Result<bool> {
 fn script(context: &Context, interpreter: &str, path: &str) -> Command {
     let search = env::var("PATH").unwrap_or_default();
     let mut command = Command::new(interpreter);
-    command
-        .current_dir(&context.tree)
-        .env("PATH", format!("/usr/bin:{search}"))
-        .arg(path);
+    command.current_dir(&context.tree).env("PATH", format!("/usr/bin:{search}")).arg(path);
     command
 }
 
@@ -151,11 +109,9 @@ fn output(command: &mut Command) -> Result<String> {
 
 /// The skip of a check whose program is missing, with the package that has it.
 fn missing(program: &str, package: &str) -> Option<Vec<Outcome>> {
-    find(program).is_err().then(|| {
-        skipped(format!(
-            "{program} is not installed: apt-get install {package}"
-        ))
-    })
+    find(program)
+        .is_err()
+        .then(|| skipped(format!("{program} is not installed: apt-get install {package}")))
 }
 
 /// The series as mails in a directory of their own.
@@ -166,25 +122,13 @@ fn mails(context: &Context, series: &Series) -> Result<Vec<PathBuf>> {
     }
     let to = dir.display().to_string();
     let range = format!("{}..HEAD", series.base);
-    let written = git(
-        context,
-        &[
-            "format-patch",
-            "--no-signature",
-            "--no-renames",
-            "-o",
-            &to,
-            &range,
-        ],
-    )?;
+    let written =
+        git(context, &["format-patch", "--no-signature", "--no-renames", "-o", &to, &range])?;
     Ok(written.lines().map(PathBuf::from).collect())
 }
 
 fn name_of(path: &Path) -> String {
-    path.file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// A remark of checkpatch.
@@ -206,12 +150,8 @@ fn remarks(output: &str) -> Vec<Remark<'_>> {
         else {
             continue;
         };
-        let place = lines
-            .next_if(|line| line.starts_with('#'))
-            .unwrap_or_default();
-        let line = lines
-            .next_if(|line| line.starts_with('+'))
-            .unwrap_or_default();
+        let place = lines.next_if(|line| line.starts_with('#')).unwrap_or_default();
+        let line = lines.next_if(|line| line.starts_with('+')).unwrap_or_default();
         remarks.push(Remark {
             kind,
             text: text.trim(),
@@ -238,13 +178,7 @@ fn checkpatch(context: &Context, step: &Step, series: &Series) -> Result<Vec<Out
         step.progress(number as u64, &name_of(mail));
         let mut checkpatch = script(context, "perl", "scripts/checkpatch.pl");
         checkpatch
-            .args([
-                "--strict",
-                "--no-signoff",
-                "--codespell",
-                "--show-types",
-                "--no-summary",
-            ])
+            .args(["--strict", "--no-signoff", "--codespell", "--show-types", "--no-summary"])
             .arg(mail);
         let output = output(&mut checkpatch)?;
         let name = name_of(mail);
@@ -255,14 +189,8 @@ fn checkpatch(context: &Context, step: &Step, series: &Series) -> Result<Vec<Out
                 excuses.insert(format!("{}: {why}", remark.kind));
                 continue;
             }
-            let Remark {
-                kind, text, place, ..
-            } = remark;
-            outcomes.push(Outcome::new(
-                &name,
-                Status::Failed,
-                format!("{place} {kind}: {text}"),
-            ));
+            let Remark { kind, text, place, .. } = remark;
+            outcomes.push(Outcome::new(&name, Status::Failed, format!("{place} {kind}: {text}")));
         }
         if output.contains("Traceback") {
             let reason = "spdxcheck.py lacks its modules: apt-get install python3-ply python3-git";
@@ -271,11 +199,8 @@ fn checkpatch(context: &Context, step: &Step, series: &Series) -> Result<Vec<Out
         if outcomes.len() == before {
             outcomes.push(Outcome::new(&name, Status::Passed, ""));
         }
-        outcomes.extend(
-            excuses
-                .into_iter()
-                .map(|excuse| Outcome::new(&name, Status::Skipped, excuse)),
-        );
+        outcomes
+            .extend(excuses.into_iter().map(|excuse| Outcome::new(&name, Status::Skipped, excuse)));
     }
     Ok(outcomes)
 }
@@ -309,17 +234,10 @@ fn maintainers(context: &Context, series: &Series) -> Result<Vec<Outcome>> {
     let mut outcomes = vec![];
     for file in &series.files {
         let mut ask = script(context, "perl", "scripts/get_maintainer.pl");
-        ask.args([
-            "--no-git",
-            "--no-git-fallback",
-            "--no-rolestats",
-            "--no-keywords",
-        ]);
+        ask.args(["--no-git", "--no-git-fallback", "--no-rolestats", "--no-keywords"]);
         let entries = output(ask.args(["--no-email", "--subsystem", "-f", file]))?;
         // Entries have lists, too.
-        let somebodys = entries
-            .lines()
-            .any(|entry| !entry.contains('@') && entry != "THE REST");
+        let somebodys = entries.lines().any(|entry| !entry.contains('@') && entry != "THE REST");
         let listed = !file.ends_with(".rs") || entries.contains(RUST_LIST);
         let (status, reason) = match (somebodys, series.added.contains(file)) {
             (true, _) if !listed => (Status::Failed, "it lacks the mailing list for Rust"),
@@ -388,14 +306,7 @@ fn sphinx(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome
         return Ok(skipped);
     }
     let inside = |page: &&str| {
-        Some(
-            Path::new(page)
-                .strip_prefix("Documentation")
-                .ok()?
-                .parent()?
-                .display()
-                .to_string(),
-        )
+        Some(Path::new(page).strip_prefix("Documentation").ok()?.parent()?.display().to_string())
     };
     let dirs: BTreeSet<_> = pages.iter().filter_map(inside).collect();
     let dirs: Vec<_> = dirs.into_iter().collect();
@@ -404,8 +315,7 @@ fn sphinx(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome
     make.env("PATH", format!("/usr/bin:{search}"));
     // Documentation/Makefile has options of its own in the variable that names the tool elsewhere.
     make.arg("RUSTDOC=");
-    make.arg(format!("SPHINXDIRS={}", dirs.join(" ")))
-        .arg("htmldocs");
+    make.arg(format!("SPHINXDIRS={}", dirs.join(" "))).arg("htmldocs");
     let log = fs::read_to_string(step.command(&mut make, "sphinx")?)?;
     let about = |line: &&str| {
         (line.contains("WARNING") || line.contains("ERROR"))
@@ -478,19 +388,12 @@ fn sparse(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome
         }
     }
     let mut make = build::make(context, KERNEL)?;
-    make.arg("C=2")
-        .arg(format!("CHECK={sparse}"))
-        .args(&objects);
+    make.arg("C=2").arg(format!("CHECK={sparse}")).args(&objects);
     let log = fs::read_to_string(step.command(&mut make, "sparse")?)?;
     let about = |line: &&str| {
         let (path, said) = line.split_once(':').unwrap_or_default();
-        [": warning: ", ": error: "]
-            .iter()
-            .any(|word| said.contains(word))
-            && series
-                .files
-                .iter()
-                .any(|file| path.ends_with(file.as_str()))
+        [": warning: ", ": error: "].iter().any(|word| said.contains(word))
+            && series.files.iter().any(|file| path.ends_with(file.as_str()))
     };
     results.extend(unless(log.lines().filter(about).map(str::to_owned)));
     Ok(results)
@@ -507,27 +410,15 @@ fn doctests(context: &Context, step: &Step, series: &Series) -> Result<Vec<Check
     let said = programs::boot(place, &crate::guest::programs::KUNIT, true, &[])?;
     let results = ktap::results(context, &said.console)?;
     Ok(vec![
-        Check::new(
-            "guest: doctests",
-            Column::Rust,
-            unless(said.failures(KERNEL)),
-        ),
-        Check::new(
-            "doctests",
-            Column::Rust,
-            examples(context, series, &results),
-        ),
+        Check::new("guest: doctests", Column::Rust, unless(said.failures(KERNEL))),
+        Check::new("doctests", Column::Rust, examples(context, series, &results)),
     ])
 }
 
 /// The doctests of the files that the series adds. Each file with an example has at least one.
 fn examples(context: &Context, series: &Series, results: &[Outcome]) -> Vec<Outcome> {
     let mut ours = vec![];
-    for file in series
-        .added
-        .iter()
-        .filter(|file| file.starts_with("rust/kernel/"))
-    {
+    for file in series.added.iter().filter(|file| file.starts_with("rust/kernel/")) {
         let text = fs::read_to_string(context.tree.join(file)).unwrap_or_default();
         if !text.contains("/// ```\n") {
             continue;

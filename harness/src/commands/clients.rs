@@ -28,10 +28,7 @@ const HANDOFF: &str = "handoff.tar";
 fn plan() -> Plan {
     let jobs = CLIENT_LISTS.map(Job::Programs);
     let kernels = [&STOCK_CLIENTS, &RUST_CLIENTS];
-    Plan::new(
-        "clients",
-        kernels.map(|kernel| (kernel, jobs.to_vec())).into(),
-    )
+    Plan::new("clients", kernels.map(|kernel| (kernel, jobs.to_vec())).into())
 }
 
 /// Runs every scenario on both kernels and prints the timelines.
@@ -46,9 +43,7 @@ pub fn clients(context: &Context, selection: &Selection) -> Result<bool> {
         let Job::Programs(list) = job else { return };
         for transcript in &findings.transcripts {
             let lines = transcript.output.lines();
-            let lines: Vec<_> = lines
-                .filter_map(|line| line.strip_prefix(TIMELINE))
-                .collect();
+            let lines: Vec<_> = lines.filter_map(|line| line.strip_prefix(TIMELINE)).collect();
             if !lines.is_empty() {
                 let title = format!("Migration of a process ({}{})", column(kernel), list.note);
                 timelines += &format!("{title}\n{}\n\n", lines.join("\n"));
@@ -112,14 +107,7 @@ fn programs(context: &Context, step: &Step) -> Result<()> {
 
     let mut cargo = Command::new(context.toolchain.need("CARGO")?);
     cargo.env("RUSTC", context.toolchain.need("RUSTC")?);
-    cargo.args([
-        "build",
-        "--release",
-        "--locked",
-        "--example",
-        "newtime",
-        "--manifest-path",
-    ]);
+    cargo.args(["build", "--release", "--locked", "--example", "newtime", "--manifest-path"]);
     cargo.arg(context.top.join("harness/Cargo.toml"));
     cargo.arg("--target-dir").arg(context.out.join("cargo"));
     step.command(&mut cargo, "newtime-rust")?;
@@ -130,8 +118,7 @@ fn programs(context: &Context, step: &Step) -> Result<()> {
     let source = dir.join("clock_times.c");
     manual_program(&page, &source)?;
     let mut gcc = Command::new("gcc");
-    gcc.args(["-O2", "-static", "-o"])
-        .arg(dir.join("clock_times"));
+    gcc.args(["-O2", "-static", "-o"]).arg(dir.join("clock_times"));
     step.command(gcc.arg(source), "clock_times")?;
     Ok(())
 }

@@ -22,9 +22,8 @@ pub fn letter(context: &Context) -> Result<String> {
 /// Puts what BASE says of the Linux that the series is for in the place of `@NAME@`.
 fn named(template: &str, base: &str) -> String {
     let settings = base.lines().filter_map(|line| line.split_once('='));
-    settings.fold(template.to_owned(), |text, (name, value)| {
-        text.replace(&format!("@{name}@"), value)
-    })
+    settings
+        .fold(template.to_owned(), |text, (name, value)| text.replace(&format!("@{name}@"), value))
 }
 
 /// Fills the tables in.
@@ -69,10 +68,7 @@ fn row<'a>(json: &'a Value, name: &str) -> Option<&'a Value> {
 }
 
 fn cell(row: &Value, column: &str) -> Option<String> {
-    let number = |path: &str| {
-        row.pointer(&format!("/{}", path.replace('.', "/")))?
-            .as_f64()
-    };
+    let number = |path: &str| row.pointer(&format!("/{}", path.replace('.', "/")))?.as_f64();
     Some(match column.split_once('/') {
         Some((of, to)) => format!(" {:6.3}", number(of)? / number(to)?),
         None => match number(column)? {
@@ -104,10 +100,7 @@ mod tests {
         let words: Vec<_> = text.split_whitespace().collect();
         assert_eq!(words, ["one", "a", "b", "2.50", "4000", "0.001", "two"]);
         let error = of("{x.json ours.high\na b\n}").unwrap_err().to_string();
-        assert!(
-            error.ends_with("row a b has no number ours.high"),
-            "{error}"
-        );
+        assert!(error.ends_with("row a b has no number ours.high"), "{error}");
         assert!(of("{x.json ours.low\nc\n}").is_err());
     }
 }

@@ -24,17 +24,11 @@ use std::{collections::BTreeMap, fs};
 /// The kernels that count. The second switches the vDSO's pages in another way.
 fn plan() -> Plan {
     let selftests = Job::Programs(&SELFTESTS);
-    let race = Job::Race {
-        cpus: 2,
-        rounds: Rounds::of(500),
-    };
+    let race = Job::Race { cpus: 2, rounds: Rounds::of(500) };
     Plan::new(
         "coverage",
         vec![
-            (
-                &RUST_COVERAGE,
-                vec![Job::Kunit, selftests, race, super::test::FUZZ],
-            ),
+            (&RUST_COVERAGE, vec![Job::Kunit, selftests, race, super::test::FUZZ]),
             (&RUST_STOCK_VDSO_COVERAGE, vec![selftests]),
         ],
     )
@@ -84,9 +78,7 @@ fn count(context: &Context, step: &Step, kernel: &Kernel, outputs: &[String]) ->
     let mut sum = vec![0; profile.counters];
     for output in outputs {
         let counters = counters_in(output, profile.counters)?;
-        sum.iter_mut()
-            .zip(counters)
-            .for_each(|(sum, count)| *sum += count);
+        sum.iter_mut().zip(counters).for_each(|(sum, count)| *sum += count);
     }
     let dir = context.out.join("coverage");
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;

@@ -51,30 +51,14 @@ pub fn fuzz(context: &Context, options: &Options) -> Result<bool> {
 
 /// Runs one sequence on kernels that have been built.
 fn replay(context: &Context, options: &Options, request: &Request) -> Result<bool> {
-    let kernel = options
-        .selection
-        .kernels()
-        .first()
-        .copied()
-        .unwrap_or(&RUST);
+    let kernel = options.selection.kernels().first().copied().unwrap_or(&RUST);
     let mut session = Session::new(context, 1)?;
     let mut text = String::new();
-    session.check(
-        "the outcomes are the same",
-        crate::jobs::column(kernel),
-        |step| {
-            let place = Place {
-                context,
-                step,
-                kernel,
-                arguments: &[],
-            };
-            let (lines, same) = fuzz::replay(place, options.seed, request)?;
-            text = lines;
-            Ok(crate::session::unless(
-                (!same).then(|| "they differ".to_owned()),
-            ))
-        },
-    );
+    session.check("the outcomes are the same", crate::jobs::column(kernel), |step| {
+        let place = Place { context, step, kernel, arguments: &[] };
+        let (lines, same) = fuzz::replay(place, options.seed, request)?;
+        text = lines;
+        Ok(crate::session::unless((!same).then(|| "they differ".to_owned())))
+    });
     session.finish("fuzz-replay", &text)
 }

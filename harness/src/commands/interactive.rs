@@ -73,12 +73,7 @@ pub fn demo(context: &Context) -> Result<bool> {
             }
         })?;
         let mut results = ktap::results(context, &transcript.output)?;
-        results.extend(
-            transcript
-                .errors
-                .into_iter()
-                .map(crate::session::Outcome::failure),
-        );
+        results.extend(transcript.errors.into_iter().map(crate::session::Outcome::failure));
         Ok(vec![Check::new("demonstration", column(kernel), results)])
     });
     session.finish("run", "")
@@ -100,9 +95,7 @@ pub fn shell(context: &Context, options: &ShellOptions) -> Result<i32> {
     }
     let command = options.command.join(" ");
     guest.name = format!("command-{}", kernel.name);
-    guest
-        .arguments
-        .push(format!("TIMENS_COMMAND={}", base64(&command)?));
+    guest.arguments.push(format!("TIMENS_COMMAND={}", base64(&command)?));
     let transcript = session.step("run the command", |step| {
         guest::run(context, step, &guest, |line| {
             if !line.starts_with("TIMENS-GUEST-") {
@@ -133,23 +126,18 @@ fn base64(command: &str) -> Result<String> {
 
 /// A line of the demonstration as it is shown, without the marks for the harness.
 fn shown(line: &str) -> Option<String> {
-    if ["TIMENS-", "TAP version ", "1.."]
-        .iter()
-        .any(|start| line.starts_with(start))
-    {
+    if ["TIMENS-", "TAP version ", "1.."].iter().any(|start| line.starts_with(start)) {
         return None;
     }
     let verdict = |rest: &str, word| {
         let (_, text) = rest.split_once(" - ").unwrap_or(("", rest));
         format!("  {word}  {text}")
     };
-    Some(
-        match (line.strip_prefix("ok "), line.strip_prefix("not ok ")) {
-            (Some(rest), _) => verdict(rest, "PASS"),
-            (_, Some(rest)) => verdict(rest, "FAIL"),
-            _ => line.to_owned(),
-        },
-    )
+    Some(match (line.strip_prefix("ok "), line.strip_prefix("not ok ")) {
+        (Some(rest), _) => verdict(rest, "PASS"),
+        (_, Some(rest)) => verdict(rest, "FAIL"),
+        _ => line.to_owned(),
+    })
 }
 
 #[cfg(test)]

@@ -70,12 +70,7 @@ static DETECTORS: [Detector; 8] = [
 ];
 
 const fn detector(name: &'static str, jobs: &'static [Job]) -> Detector {
-    Detector {
-        name,
-        kernel: &MUTANT,
-        jobs,
-        counts: Counts::Failures,
-    }
+    Detector { name, kernel: &MUTANT, jobs, counts: Counts::Failures }
 }
 
 const fn race(rounds: Rounds) -> Job {
@@ -92,12 +87,7 @@ impl Detector {
     fn run(&self, context: &Context, step: &Step) -> Result<Vec<String>> {
         let mut found = vec![];
         for job in self.jobs {
-            let findings = job.run(Place {
-                context,
-                step,
-                kernel: self.kernel,
-                arguments: &[],
-            })?;
+            let findings = job.run(Place { context, step, kernel: self.kernel, arguments: &[] })?;
             found.extend(self.counted(&findings)?);
         }
         Ok(found)
@@ -112,11 +102,7 @@ impl Detector {
         let found: Vec<_> = match self.counts {
             Counts::Failures => {
                 let steady = |check: &&Check| check.unsteady.is_empty();
-                let failures = findings
-                    .checks
-                    .iter()
-                    .filter(steady)
-                    .flat_map(Check::failures);
+                let failures = findings.checks.iter().filter(steady).flat_map(Check::failures);
                 let mut failures: Vec<_> = failures.collect();
                 let races = transcripts.iter().map(|said| summary(&said.output));
                 let races: Vec<_> = races.filter(|text| !text.is_empty()).collect();
@@ -127,15 +113,11 @@ impl Detector {
             }
             Counts::Sanitizers => {
                 let consoles = transcripts.iter();
-                consoles
-                    .flat_map(|said| log::sanitizer_reports(&said.console))
-                    .collect()
+                consoles.flat_map(|said| log::sanitizer_reports(&said.console)).collect()
             }
             Counts::Races => {
                 let races = transcripts.iter().flat_map(|said| &said.races);
-                races
-                    .map(|race| crate::guest::kcsan::title(race).to_owned())
-                    .collect()
+                races.map(|race| crate::guest::kcsan::title(race).to_owned()).collect()
             }
         };
         // Silence proves something only if the run is good otherwise.
@@ -165,16 +147,9 @@ impl Mutant {
         let description = paragraphs.next().unwrap_or_default().replace('\n', " ");
         let names = paragraphs.find_map(|text| text.strip_prefix(SEEN_BY));
         let names = names.with_context(|| format!("{file} has no line \"{SEEN_BY}…\""))?;
-        let seen_by = names
-            .split(", ")
-            .map(Detector::named)
-            .collect::<Result<_>>();
+        let seen_by = names.split(", ").map(Detector::named).collect::<Result<_>>();
         Ok(Self {
-            name: patch
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned(),
+            name: patch.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             seen_by: seen_by.with_context(|| file.to_string())?,
             description,
             patch,
@@ -245,30 +220,22 @@ pub fn mutants(context: &Context, options: &Options) -> Result<bool> {
     for mutant in &mutants {
         let kernels = mutant.kernels();
         for tree in trees(&kernels) {
-            git_in(
-                &context.tree_of(tree),
-                &["apply", &mutant.patch.to_string_lossy()],
-            )?;
+            git_in(&context.tree_of(tree), &["apply", &mutant.patch.to_string_lossy()])?;
         }
         let mut seen = vec![];
-        let result = run(
-            &mut session,
-            &mutant.name,
-            &mutant.seen_by,
-            |detector, found| {
-                let name = detector.name;
-                match found.is_empty() {
-                    true => {
-                        seen.push(format!("NOT BY {name}"));
-                        Outcome::new(name, Status::Failed, "it detected nothing")
-                    }
-                    false => {
-                        seen.push(format!("{name}: {}", first(found)));
-                        Outcome::new(name, Status::Passed, "")
-                    }
+        let result = run(&mut session, &mutant.name, &mutant.seen_by, |detector, found| {
+            let name = detector.name;
+            match found.is_empty() {
+                true => {
+                    seen.push(format!("NOT BY {name}"));
+                    Outcome::new(name, Status::Failed, "it detected nothing")
                 }
-            },
-        );
+                false => {
+                    seen.push(format!("{name}: {}", first(found)));
+                    Outcome::new(name, Status::Passed, "")
+                }
+            }
+        });
         // The next mutant needs the trees as they were, and nothing else may boot these kernels.
         prepare_trees(context, &kernels)?;
         for kernel in kernels {
@@ -278,11 +245,7 @@ pub fn mutants(context: &Context, options: &Options) -> Result<bool> {
             }
         }
         result?;
-        table.0.push([
-            mutant.name.clone(),
-            mutant.description.clone(),
-            seen.join("; "),
-        ]);
+        table.0.push([mutant.name.clone(), mutant.description.clone(), seen.join("; ")]);
     }
     session.finish("mutants", &table.to_string())
 }
@@ -290,10 +253,7 @@ pub fn mutants(context: &Context, options: &Options) -> Result<bool> {
 /// The mutants of these names, or all.
 fn read(context: &Context, names: &[String]) -> Result<Vec<Mutant>> {
     let dir = context.top.join("harness/mutants");
-    let mut paths: Vec<_> = names
-        .iter()
-        .map(|name| dir.join(format!("{name}.patch")))
-        .collect();
+    let mut paths: Vec<_> = names.iter().map(|name| dir.join(format!("{name}.patch"))).collect();
     if paths.is_empty() {
         for entry in fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))? {
             paths.push(entry?.path());
@@ -338,11 +298,7 @@ fn run(
         let column = column(detector.kernel);
         session.run(&title, column, |step| {
             let found = detector.run(context, step)?;
-            Ok(vec![Check::new(
-                name,
-                column,
-                vec![judge(detector, &found)],
-            )])
+            Ok(vec![Check::new(name, column, vec![judge(detector, &found)])])
         });
     }
     Ok(())
@@ -389,20 +345,10 @@ mod tests {
             Mutant::read(path.clone())
         };
         let mutant = read("It is\nbroken.\n\nSeen by: age, KUnit\n\n--- a/x\n").unwrap();
-        assert_eq!(
-            (&*mutant.name, &*mutant.description),
-            ("x", "It is broken.")
-        );
-        let names: Vec<_> = mutant
-            .seen_by
-            .iter()
-            .map(|detector| detector.name)
-            .collect();
+        assert_eq!((&*mutant.name, &*mutant.description), ("x", "It is broken."));
+        let names: Vec<_> = mutant.seen_by.iter().map(|detector| detector.name).collect();
         assert_eq!(names, ["age", "KUnit"]);
-        for wrong in [
-            "It is broken.\n\n--- a/x\n",
-            "It is.\n\nSeen by: me\n\n--- a/x\n",
-        ] {
+        for wrong in ["It is broken.\n\n--- a/x\n", "It is.\n\nSeen by: me\n\n--- a/x\n"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

@@ -70,13 +70,7 @@ enum Task {
 
 impl Plan {
     pub fn new(name: &'static str, rows: Vec<(&'static Kernel, Vec<Job>)>) -> Self {
-        Self {
-            name,
-            host: vec![],
-            rows,
-            no_build: false,
-            arguments: |_, _| Ok(vec![]),
-        }
+        Self { name, host: vec![], rows, no_build: false, arguments: |_, _| Ok(vec![]) }
     }
 
     pub fn with_host(self, host: Vec<HostCheck>) -> Self {
@@ -106,25 +100,16 @@ impl Plan {
         for name in &selection.job {
             let known = self.rows.iter().flat_map(|(_, jobs)| jobs);
             let known = known.map(Job::name).any(|job| job == name);
-            ensure!(
-                known,
-                "`{}` has no job {name}; its jobs are {}",
-                self.name,
-                self.names(jobs)
-            );
+            ensure!(known, "`{}` has no job {name}; its jobs are {}", self.name, self.names(jobs));
         }
         let all_kernels = selection.kernel.is_empty();
         let all_jobs = selection.job.is_empty();
-        self.rows
-            .retain(|(kernel, _)| all_kernels || selection.kernel.contains(kernel));
+        self.rows.retain(|(kernel, _)| all_kernels || selection.kernel.contains(kernel));
         for (_, jobs) in &mut self.rows {
             jobs.retain(|job| all_jobs || selection.job.iter().any(|name| name == job.name()));
         }
         self.rows.retain(|(_, jobs)| !jobs.is_empty());
-        ensure!(
-            !self.rows.is_empty(),
-            "no kernel of the selection has a job of it"
-        );
+        ensure!(!self.rows.is_empty(), "no kernel of the selection has a job of it");
         if !(all_kernels && all_jobs) {
             self.host.clear();
         }
@@ -288,12 +273,7 @@ fn run_job(
     let name = format!("{}{}", job.name(), kernel.note);
     let mut notes = String::new();
     let good = session.run(&name, column(kernel), |step| {
-        let place = Place {
-            context,
-            step,
-            kernel,
-            arguments,
-        };
+        let place = Place { context, step, kernel, arguments };
         let findings = job.run(place)?;
         on_findings(kernel, job, &findings);
         notes = findings.text;
@@ -353,16 +333,10 @@ mod tests {
     };
 
     fn plan() -> Plan {
-        let fuzz = Job::Fuzz {
-            seed: 1,
-            sequences: 1,
-        };
+        let fuzz = Job::Fuzz { seed: 1, sequences: 1 };
         Plan::new(
             "test",
-            vec![
-                (&RUST_KASAN, vec![Job::Kunit, fuzz]),
-                (&STOCK, vec![Job::Programs(&SELFTESTS)]),
-            ],
+            vec![(&RUST_KASAN, vec![Job::Kunit, fuzz]), (&STOCK, vec![Job::Programs(&SELFTESTS)])],
         )
     }
 
@@ -376,13 +350,10 @@ mod tests {
 
     #[test]
     fn parents_and_the_c_kernel_are_built_once_and_first() {
-        let builds = plan()
-            .build_tasks()
-            .into_iter()
-            .filter_map(|task| match task {
-                Task::Build(kernel) => Some(kernel.name),
-                _ => None,
-            });
+        let builds = plan().build_tasks().into_iter().filter_map(|task| match task {
+            Task::Build(kernel) => Some(kernel.name),
+            _ => None,
+        });
         assert_eq!(builds.collect::<Vec<_>>(), ["rust", "rust-kasan", "stock"]);
     }
 
@@ -406,9 +377,6 @@ mod tests {
 
     #[test]
     fn amounts_are_listed() {
-        assert_eq!(
-            plan().amounts(),
-            "fuzz on rust-kasan: seed 1, 200 operations\n"
-        );
+        assert_eq!(plan().amounts(), "fuzz on rust-kasan: seed 1, 200 operations\n");
     }
 }

@@ -63,11 +63,7 @@ pub fn race(context: &Context, options: &Options) -> Result<bool> {
         let failure = "no clock read zero or lacked its offset, so clean results elsewhere prove \
                        little: give more --rounds";
         let results = unless((!table.shows_the_race()).then(|| failure.to_owned()));
-        session.add(Check::new(
-            "the C kernel shows its race",
-            Column::C,
-            results,
-        ));
+        session.add(Check::new("the C kernel shows its race", Column::C, results));
     }
     session.finish("race", &table.to_string())
 }
@@ -104,9 +100,7 @@ impl Table {
                 *rounds += count.rounds;
             }
         }
-        let few = sums
-            .into_iter()
-            .filter(|(_, [overlaps, rounds])| overlaps * FEWEST < *rounds);
+        let few = sums.into_iter().filter(|(_, [overlaps, rounds])| overlaps * FEWEST < *rounds);
         few.map(|((name, kind), [overlaps, rounds])| {
             format!("{name}: the tasks overlapped in {overlaps} of {rounds} rounds on the {kind} kernel")
         })
@@ -138,11 +132,9 @@ impl fmt::Display for Table {
             write!(f, "{name:width$} {cpus:4}")?;
             for kernel in KERNELS {
                 match row.0.get(kernel.name) {
-                    Some(count) => write!(
-                        f,
-                        "  {:6} {:8} {:8}",
-                        count.rounds, count.overlaps, count.failures
-                    )?,
+                    Some(count) => {
+                        write!(f, "  {:6} {:8} {:8}", count.rounds, count.overlaps, count.failures)?
+                    }
                     None => write!(f, "  {:>24}", "-")?,
                 }
             }
@@ -207,12 +199,7 @@ mod tests {
         let lines: Vec<_> = text.lines().skip(2).map(str::trim).collect();
         let first: Vec<_> = lines[0].split_whitespace().collect();
         assert_eq!(first.join(" "), "r.joins.x 2 10 4 28 10 6 0 - -");
-        let words = |line: &str| {
-            line.split_whitespace()
-                .skip(2)
-                .collect::<Vec<_>>()
-                .join(" ")
-        };
+        let words = |line: &str| line.split_whitespace().skip(2).collect::<Vec<_>>().join(" ");
         assert_eq!(words(lines[4]), "stock 4 5 6 0 7 1 2 3");
         assert_eq!(words(lines[5]), "rust 0 0 0 0 0 0 0 0");
     }

@@ -18,10 +18,7 @@ use anyhow::Result;
 const KASAN: Rounds = Rounds::of(200);
 const KCSAN: Rounds = Rounds::of(500);
 /// With more namespaces that end: KCSAN sees one that is freed while it is read once in thousands.
-const KCSAN_ENDS: Rounds = Rounds {
-    ends: 20_000,
-    ..KCSAN
-};
+const KCSAN_ENDS: Rounds = Rounds { ends: 20_000, ..KCSAN };
 
 fn plan() -> Plan {
     let race = |cpus, rounds| Job::Race { cpus, rounds };
@@ -44,20 +41,10 @@ fn plan() -> Plan {
                 ],
             ),
             // Only the code that this vDSO alone has.
-            (
-                &RUST_STOCK_VDSO_KASAN,
-                vec![Job::Programs(&OTHER_VDSO), race(2, KASAN)],
-            ),
+            (&RUST_STOCK_VDSO_KASAN, vec![Job::Programs(&OTHER_VDSO), race(2, KASAN)]),
             (
                 &RUST_KCSAN,
-                vec![
-                    Job::Kunit,
-                    selftests,
-                    race(2, KCSAN_ENDS),
-                    race(4, KCSAN),
-                    age,
-                    fuzz(120),
-                ],
+                vec![Job::Kunit, selftests, race(2, KCSAN_ENDS), race(4, KCSAN), age, fuzz(120)],
             ),
             // The control, on which KCSAN must report the C kernel's race.
             (&STOCK_KCSAN, vec![race(2, KCSAN_ENDS)]),
@@ -70,10 +57,7 @@ pub fn sanitize(context: &Context, selection: &Selection) -> Result<bool> {
     let mut elsewhere = vec![];
     let session = plan.run(context, |kernel, job, findings| {
         if kernel.has_kcsan() {
-            let races = findings
-                .transcripts
-                .iter()
-                .flat_map(|said| &said.races_elsewhere);
+            let races = findings.transcripts.iter().flat_map(|said| &said.races_elsewhere);
             let races: Vec<_> = races.cloned().collect();
             elsewhere.push((kernel.name, job.name(), races));
         }

@@ -20,36 +20,15 @@ use anyhow::{bail, Result};
 use std::{fs, process::Command};
 
 /// A short run of the races and of the random operations.
-const RACE: Job = Job::Race {
-    cpus: 2,
-    rounds: Rounds::of(2000),
-};
-pub const FUZZ: Job = Job::Fuzz {
-    seed: 1,
-    sequences: 120,
-};
+const RACE: Job = Job::Race { cpus: 2, rounds: Rounds::of(2000) };
+pub const FUZZ: Job = Job::Fuzz { seed: 1, sequences: 120 };
 
 const HOST: [HostCheck; 5] = [
-    HostCheck {
-        name: "tree: round trip",
-        run: round_trip,
-    },
-    HostCheck {
-        name: "tree: scripts",
-        run: tree_scripts,
-    },
-    HostCheck {
-        name: "rustfmt",
-        run: formatting,
-    },
-    HostCheck {
-        name: "cargo test",
-        run: crate_tests,
-    },
-    HostCheck {
-        name: "oldest rustc",
-        run: oldest_rustc,
-    },
+    HostCheck { name: "tree: round trip", run: round_trip },
+    HostCheck { name: "tree: scripts", run: tree_scripts },
+    HostCheck { name: "rustfmt", run: formatting },
+    HostCheck { name: "cargo test", run: crate_tests },
+    HostCheck { name: "oldest rustc", run: oldest_rustc },
 ];
 
 fn plan() -> Plan {
@@ -58,17 +37,7 @@ fn plan() -> Plan {
     let other_vdso = Job::Programs(&OTHER_VDSO);
     let rows = vec![
         (&STOCK, vec![selftests, no_counter]),
-        (
-            &RUST,
-            vec![
-                Job::VdsoImages,
-                Job::Kunit,
-                selftests,
-                no_counter,
-                FUZZ,
-                RACE,
-            ],
-        ),
+        (&RUST, vec![Job::VdsoImages, Job::Kunit, selftests, no_counter, FUZZ, RACE]),
         (&STOCK_OFFSET_PAGE, vec![other_vdso]),
         (&RUST_STOCK_VDSO, vec![other_vdso]),
     ];
@@ -108,10 +77,7 @@ fn formatting(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     let series = Series::read(context)?;
     let rustfmt = context.toolchain.need("RUSTFMT")?;
     let mut kernel = Command::new(rustfmt);
-    kernel
-        .current_dir(&context.tree)
-        .arg("--check")
-        .args(series.ending(&[".rs"]));
+    kernel.current_dir(&context.tree).arg("--check").args(series.ending(&[".rs"]));
     step.command(&mut kernel, "rustfmt-kernel")?;
     let mut harness = Command::new(rustfmt);
     harness.args(["--check", "--edition", "2021"]);
@@ -125,13 +91,7 @@ fn crate_tests(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     let mut cargo = Command::new(context.toolchain.need("CARGO")?);
     // The compiler of ./timens, so nothing is compiled twice.
     cargo.env("RUSTC", context.toolchain.need("RUSTC")?);
-    cargo.args([
-        "test",
-        "--release",
-        "--locked",
-        "--workspace",
-        "--manifest-path",
-    ]);
+    cargo.args(["test", "--release", "--locked", "--workspace", "--manifest-path"]);
     cargo.arg(context.top.join("harness/Cargo.toml"));
     cargo.arg("--target-dir").arg(context.out.join("cargo"));
     let log = step.command(&mut cargo, "cargo-test")?;
@@ -167,9 +127,7 @@ fn oldest_rustc(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     cargo.env("RUSTC", rustc);
     cargo.args(["check", "--locked", "--all-targets", "--manifest-path"]);
     cargo.arg(context.top.join("harness/Cargo.toml"));
-    cargo
-        .arg("--target-dir")
-        .arg(context.out.join("cargo-oldest"));
+    cargo.arg("--target-dir").arg(context.out.join("cargo-oldest"));
     step.command(&mut cargo, "cargo-oldest")?;
     Ok(passed())
 }
@@ -184,9 +142,6 @@ mod tests {
                     test result: ok. 1 passed\n";
         let results = cargo_results(text);
         assert_eq!(results.len(), 2);
-        assert_eq!(
-            results[1],
-            Outcome::new("c", Status::Skipped, "ignored, why")
-        );
+        assert_eq!(results[1], Outcome::new("c", Status::Skipped, "ignored, why"));
     }
 }

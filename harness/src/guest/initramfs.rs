@@ -48,9 +48,7 @@ pub fn pack(context: &Context, step: &Step, kernel: &Kernel) -> Result<()> {
         Packed::Selftests => selftests(context, step, kernel, &dir)?,
         Packed::Clients => clients(context, step, &dir)?,
     };
-    image
-        .write(step, &context.build_dir(kernel), path(context, kernel))
-        .map(drop)
+    image.write(step, &context.build_dir(kernel), path(context, kernel)).map(drop)
 }
 
 /// The directory of archives and of the guest's own programs.
@@ -145,19 +143,13 @@ fn clients(context: &Context, step: &Step, dir: &Path) -> Result<Image> {
     let page = "Documentation/admin-guide/namespaces/time.rst";
     image.add("/jobs/time.rst", context.top.join(page));
     for program in ["clocks", "traveller"] {
-        image.add(
-            &format!("/usr/bin/{program}"),
-            compile(step, &sources, dir, program)?,
-        );
+        image.add(&format!("/usr/bin/{program}"), compile(step, &sources, dir, program)?);
     }
     for program in ["clock_times", "newtime-go", "newtime-rust"] {
         image.add(&format!("/usr/bin/{program}"), made.join(program));
     }
     // Without links to it: the real tools are there.
-    image.add(
-        "/usr/bin/busybox",
-        context.toolchain.need("BUSYBOX")?.into(),
-    );
+    image.add("/usr/bin/busybox", context.toolchain.need("BUSYBOX")?.into());
     Ok(image)
 }
 
@@ -226,8 +218,7 @@ impl Image {
         }
         for applet in String::from_utf8_lossy(&applets.stdout).lines() {
             if applet != "busybox" && !TOOLS.contains(&applet) {
-                self.links
-                    .insert(format!("/bin/{applet}"), "busybox".to_owned());
+                self.links.insert(format!("/bin/{applet}"), "busybox".to_owned());
             }
         }
         self.add("/bin/busybox", busybox);
@@ -236,9 +227,8 @@ impl Image {
 
     /// The image in gen_init_cpio's own format.
     fn spec(&self) -> Result<String> {
-        let mut dirs: BTreeSet<&Path> = ["/dev", "/proc", "/sys", "/tmp", "/root", "/run"]
-            .map(Path::new)
-            .into();
+        let mut dirs: BTreeSet<&Path> =
+            ["/dev", "/proc", "/sys", "/tmp", "/root", "/run"].map(Path::new).into();
         for target in self.files.keys().chain(self.links.keys()) {
             dirs.extend(Path::new(target).ancestors().skip(1));
         }
@@ -349,10 +339,7 @@ fn libraries(programs: &[PathBuf]) -> Result<BTreeSet<String>> {
         match parse_ldd(&text) {
             Ok(libraries) if ldd.status.success() || libraries.is_empty() => all.extend(libraries),
             Ok(_) => bail!("ldd {} failed: {}", program.display(), text.trim()),
-            Err(missing) => bail!(
-                "{} needs {missing}, which is not installed",
-                program.display()
-            ),
+            Err(missing) => bail!("{} needs {missing}, which is not installed", program.display()),
         }
     }
     Ok(all)
@@ -383,17 +370,9 @@ mod tests {
         let text = "\tlinux-vdso.so.1 (0x7ffd)\n\tlibc.so.6 => /lib/x/libc.so.6 (0x7f00)\n\
                     \t/lib64/ld-linux-x86-64.so.2 (0x7f01)\n";
         let libraries: Vec<_> = parse_ldd(text).unwrap().into_iter().collect();
-        assert_eq!(
-            libraries,
-            ["/lib/x/libc.so.6", "/lib64/ld-linux-x86-64.so.2"]
-        );
-        assert_eq!(
-            parse_ldd("\tlibcap.so.2 => not found\n").unwrap_err(),
-            "libcap.so.2"
-        );
-        assert!(parse_ldd("\tnot a dynamic executable\n")
-            .unwrap()
-            .is_empty());
+        assert_eq!(libraries, ["/lib/x/libc.so.6", "/lib64/ld-linux-x86-64.so.2"]);
+        assert_eq!(parse_ldd("\tlibcap.so.2 => not found\n").unwrap_err(), "libcap.so.2");
+        assert!(parse_ldd("\tnot a dynamic executable\n").unwrap().is_empty());
     }
 
     #[test]
@@ -401,10 +380,7 @@ mod tests {
         let mut image = Image::default();
         image.add("/a/b/c", "/bin/sh".into());
         let spec = image.spec().unwrap();
-        assert!(
-            spec.contains("dir /a 755 0 0\ndir /a/b 755 0 0\n"),
-            "{spec}"
-        );
+        assert!(spec.contains("dir /a 755 0 0\ndir /a/b 755 0 0\n"), "{spec}");
         assert!(spec.contains("file /a/b/c /bin/sh 755 0 0\n"));
     }
 }

@@ -49,13 +49,8 @@ pub fn races(console: &str) -> (Vec<String>, Vec<String>) {
         if !line.starts_with(DATA_RACE) {
             continue;
         }
-        let rest = lines
-            .by_ref()
-            .take_while(|line| !line.starts_with(RACE_END));
-        let report: Vec<_> = std::iter::once(line)
-            .chain(rest)
-            .map(str::trim_end)
-            .collect();
+        let rest = lines.by_ref().take_while(|line| !line.starts_with(RACE_END));
+        let report: Vec<_> = std::iter::once(line).chain(rest).map(str::trim_end).collect();
         let races = match is_ours(&report) {
             true => &mut ours,
             false => &mut others,
@@ -79,18 +74,13 @@ pub fn list(reports: &[String]) -> String {
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let lines = counts.into_iter();
-    lines
-        .map(|(title, count)| format!("{count:5} {title}\n"))
-        .collect()
+    lines.map(|(title, count)| format!("{count:5} {title}\n")).collect()
 }
 
 /// A title without the offsets in its functions, which it has if only one access is known.
 fn without_offsets(title: &str) -> String {
     let words = title.split(' ');
-    let words = words.map(|word| {
-        word.split_once("+0x")
-            .map_or(word, |(function, _)| function)
-    });
+    let words = words.map(|word| word.split_once("+0x").map_or(word, |(function, _)| function));
     words.collect::<Vec<_>>().join(" ")
 }
 
@@ -132,9 +122,7 @@ mod tests {
         const END: &str =
             "[ 1.1] ==================================================================\n";
         let report = |title: &str, frames: [&str; 3]| {
-            let frames: String = frames
-                .map(|frame| format!("[ 1.0]  {frame}+0x1/0x2\n"))
-                .concat();
+            let frames: String = frames.map(|frame| format!("[ 1.0]  {frame}+0x1/0x2\n")).concat();
             format!(
                 "[ 1.0][ T1] BUG: KCSAN: data-race in {title}\n[ 1.0]\n\
                  [ 1.0][ T1] write to 0x1 of 8 bytes by task 1 on cpu 0:\n{frames}{END}"
@@ -145,10 +133,7 @@ mod tests {
             report("a / b", ["a", "c", "vfs_read"]),
             report("a / ns_capable", ["ns_capable", "timens_install", "setns"]),
             report("a / ns_capable", ["timens_commit", "setns", "syscall"]),
-            report(
-                "kfree / is_current_namespace",
-                ["kfree", "rcu_do_batch", "x"],
-            ),
+            report("kfree / is_current_namespace", ["kfree", "rcu_do_batch", "x"]),
             report("a / b", ["ktime_get", "BootTime", "namespace_rs"]),
             report("a / memcpy", ["memcpy", "namespace_rs", "vfs_write"]),
             report("a / timens_commit", ["timens_commit", "setns", "syscall"]),

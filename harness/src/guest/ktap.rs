@@ -86,22 +86,14 @@ fn next_frame<'a>(output: &'a str, path: &str) -> Option<(Frame<'a>, &'a str)> {
     let (first, rest) = output[start + begin.len()..].split_once('\n')?;
     let end = format!("\nTIMENS-END {path} ");
     let Some((text, tail)) = rest.split_once(&end) else {
-        let frame = Frame {
-            text: rest,
-            exit: None,
-            seconds: 0.0,
-        };
+        let frame = Frame { text: rest, exit: None, seconds: 0.0 };
         return Some((frame, ""));
     };
     let mut words = tail.lines().next()?.split(' ');
     let exit = words.next().and_then(|word| word.parse().ok());
     let time = |word: &str| word.trim().parse::<f64>().ok();
     let times = words.next().and_then(time).zip(time(first));
-    let frame = Frame {
-        text,
-        exit,
-        seconds: times.map_or(0.0, |(end, begin)| end - begin),
-    };
+    let frame = Frame { text, exit, seconds: times.map_or(0.0, |(end, begin)| end - begin) };
     Some((frame, tail))
 }
 
@@ -114,10 +106,7 @@ pub fn programs(
     output: &str,
 ) -> Result<Vec<Check>> {
     let output = output.replace('\r', "");
-    let runs: Vec<_> = list
-        .programs()
-        .map(|program| frames(&output, &program.name()))
-        .collect();
+    let runs: Vec<_> = list.programs().map(|program| frames(&output, &program.name())).collect();
     let texts: Vec<_> = runs
         .iter()
         .flatten()
@@ -140,11 +129,7 @@ pub fn programs(
         checks.push(Check {
             seconds,
             unsteady,
-            ..Check::new(
-                format!("{}{}{note}", program.name(), list.note),
-                column,
-                results,
-            )
+            ..Check::new(format!("{}{}{note}", program.name(), list.note), column, results)
         });
     }
     Ok(checks)
@@ -192,13 +177,7 @@ fn best(tries: Vec<Vec<Outcome>>) -> (Vec<Outcome>, Vec<Unsteady>) {
             _ => {}
         }
         if let Some(bad) = bad {
-            unsteady.push(Unsteady {
-                name,
-                passed,
-                failed,
-                skipped,
-                reason: bad.reason.clone(),
-            });
+            unsteady.push(Unsteady { name, passed, failed, skipped, reason: bad.reason.clone() });
         }
     }
     (results, unsteady)
@@ -225,11 +204,7 @@ fn judge(frame: Frame, parsed: Parsed) -> Vec<Outcome> {
         // kselftest's exit status for "skipped": the rest of the plan does not count.
         Some(4) => {
             results.retain(|result| !result.name.is_empty() && result.status != Status::Skipped);
-            let reason = frame
-                .text
-                .lines()
-                .rev()
-                .find_map(|line| line.split_once("SKIP"));
+            let reason = frame.text.lines().rev().find_map(|line| line.split_once("SKIP"));
             let reason = reason.map_or("no reason given", |(_, reason)| reason.trim());
             results.push(Outcome::new("", Status::Skipped, reason));
         }
@@ -238,10 +213,7 @@ fn judge(frame: Frame, parsed: Parsed) -> Vec<Outcome> {
         Some(code) => {
             // Failed results explain the status, unless there are none.
             if !results.iter().any(|result| result.status == Status::Failed) {
-                results.push(failure(format!(
-                    "exit status {code}: {}",
-                    last_line(frame.text)
-                )));
+                results.push(failure(format!("exit status {code}: {}", last_line(frame.text))));
             }
         }
         None => results.push(failure("never ended".to_owned())),
@@ -253,10 +225,7 @@ fn judge(frame: Frame, parsed: Parsed) -> Vec<Outcome> {
 }
 
 fn last_line(text: &str) -> &str {
-    text.lines()
-        .map(str::trim)
-        .rfind(|line| !line.is_empty())
-        .unwrap_or("no output")
+    text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("no output")
 }
 
 /// The results of a text that is KTAP. No result at all is a failure.
@@ -280,18 +249,11 @@ mod tests {
                           TIMENS-END a/c 1 5.00\nTIMENS-BEGIN a/c 5.00\nstuck\n";
 
     fn frame_of(exit: i32, text: &str) -> Frame<'_> {
-        Frame {
-            text,
-            exit: Some(exit),
-            seconds: 0.0,
-        }
+        Frame { text, exit: Some(exit), seconds: 0.0 }
     }
 
     fn passed() -> Parsed {
-        Parsed {
-            results: vec![Outcome::new("x", Status::Passed, "")],
-            errors: vec![],
-        }
+        Parsed { results: vec![Outcome::new("x", Status::Passed, "")], errors: vec![] }
     }
 
     #[test]
@@ -333,18 +295,8 @@ mod tests {
     #[test]
     fn finds_the_frames_of_a_program() {
         let found = &frames(OUTPUT, "a/b")[..];
-        assert!(matches!(
-            found,
-            [Frame {
-                text: "ok 1 x\n",
-                exit: Some(0),
-                seconds: 2.5
-            }]
-        ));
-        let exits: Vec<_> = frames(OUTPUT, "a/c")
-            .iter()
-            .map(|frame| frame.exit)
-            .collect();
+        assert!(matches!(found, [Frame { text: "ok 1 x\n", exit: Some(0), seconds: 2.5 }]));
+        let exits: Vec<_> = frames(OUTPUT, "a/c").iter().map(|frame| frame.exit).collect();
         assert_eq!(exits, [Some(1), None]);
         assert!(frames(OUTPUT, "a").is_empty());
     }
@@ -358,14 +310,9 @@ mod tests {
         assert_eq!(statuses(frame_of(0, ""), passed()), [Passed]);
         assert_eq!(statuses(frame_of(0, ""), Parsed::default()), [Failed]);
         assert_eq!(statuses(frame_of(1, ""), passed()), [Passed, Failed]);
-        assert_eq!(
-            statuses(frame_of(4, "1..0 # SKIP why"), Parsed::default()),
-            [Skipped]
-        );
+        assert_eq!(statuses(frame_of(4, "1..0 # SKIP why"), Parsed::default()), [Skipped]);
         let mut incomplete = passed();
-        incomplete
-            .errors
-            .push("missing expected subtest!".to_owned());
+        incomplete.errors.push("missing expected subtest!".to_owned());
         assert_eq!(statuses(frame_of(0, ""), incomplete), [Passed, Failed]);
     }
 

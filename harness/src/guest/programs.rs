@@ -38,21 +38,13 @@ pub struct List {
 }
 
 const fn program(path: &'static str, limit: u32) -> Program {
-    Program {
-        path,
-        limit,
-        tries: 1,
-        environment: Environment::Host,
-    }
+    Program { path, limit, tries: 1, environment: Environment::Host }
 }
 
 /// A test of the kernel's whose result depends on timing on a busy machine. It runs again until each of
 /// its tests has passed once; the report lists the tests whose tries ended differently.
 const fn unsteady(path: &'static str, limit: u32) -> Program {
-    Program {
-        tries: 5,
-        ..program(path, limit)
-    }
+    Program { tries: 5, ..program(path, limit) }
 }
 
 /// The kernel's own tests of time namespaces.
@@ -125,25 +117,15 @@ const LIST: List = List {
 pub static SELFTESTS: List = LIST;
 
 /// The tests that every commit of the series and every architecture must pass.
-pub static STOCK: List = List {
-    name: "stock",
-    groups: &[STOCK_TIMENS],
-    ..LIST
-};
+pub static STOCK: List = List { name: "stock", groups: &[STOCK_TIMENS], ..LIST };
 
 /// For kernels without a vDSO.
-pub static NO_VDSO: List = List {
-    name: "no-vdso",
-    groups: &[STOCK_TIMENS, &[program("timens/permissions", 60)]],
-    ..LIST
-};
+pub static NO_VDSO: List =
+    List { name: "no-vdso", groups: &[STOCK_TIMENS, &[program("timens/permissions", 60)]], ..LIST };
 
 /// For kernels with the vDSO of the other implementation.
-pub static OTHER_VDSO: List = List {
-    name: "other-vdso",
-    groups: &[STOCK_TIMENS, OUR_TIMENS],
-    ..LIST
-};
+pub static OTHER_VDSO: List =
+    List { name: "other-vdso", groups: &[STOCK_TIMENS, OUR_TIMENS], ..LIST };
 
 /// With a clock source that user space can't read, so the vDSO makes the system call.
 pub static NO_COUNTER: List = List {
@@ -166,20 +148,13 @@ pub static NO_COUNTER: List = List {
 pub static RACE: List = List {
     name: "race",
     busy_host: true,
-    groups: &[&[
-        program("timens/join_race", 1800),
-        program("timens/offsets_race", 3600),
-    ]],
+    groups: &[&[program("timens/join_race", 1800), program("timens/offsets_race", 3600)]],
     ..LIST
 };
 
 /// The same with four CPUs.
-pub static WIDE_RACE: List = List {
-    name: "wide-race",
-    note: ", 4 CPUs",
-    machine: Machine::Wide,
-    ..RACE
-};
+pub static WIDE_RACE: List =
+    List { name: "wide-race", note: ", 4 CPUs", machine: Machine::Wide, ..RACE };
 
 /// Container runtimes and people's tools.
 pub static CLIENTS: List = List {
@@ -221,22 +196,11 @@ pub static ARRIVE_LATE: List = List {
 };
 
 /// Nothing but the boot, in which KUnit runs.
-pub static KUNIT: List = List {
-    name: "kunit",
-    groups: &[],
-    ..LIST
-};
+pub static KUNIT: List = List { name: "kunit", groups: &[], ..LIST };
 
 /// The lists in the guests of selftests.
-pub static SELFTEST_LISTS: [&List; 7] = [
-    &SELFTESTS,
-    &STOCK,
-    &OTHER_VDSO,
-    &NO_COUNTER,
-    &RACE,
-    &WIDE_RACE,
-    &KUNIT,
-];
+pub static SELFTEST_LISTS: [&List; 7] =
+    [&SELFTESTS, &STOCK, &OTHER_VDSO, &NO_COUNTER, &RACE, &WIDE_RACE, &KUNIT];
 
 /// The lists in the guests of container runtimes and CRIU.
 pub static CLIENT_LISTS: [&List; 4] = [&CLIENTS, &LEAVE, &ARRIVE_EARLY, &ARRIVE_LATE];
@@ -263,21 +227,14 @@ impl List {
 
     /// The seconds that all programs may take, beyond the boot.
     pub fn limit(&self) -> u32 {
-        self.programs()
-            .map(|program| program.limit * program.tries)
-            .sum()
+        self.programs().map(|program| program.limit * program.tries).sum()
     }
 
     /// The form that the guest's `programs` job reads.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         for program in self.programs() {
-            let Program {
-                path,
-                limit,
-                tries,
-                environment,
-            } = program;
+            let Program { path, limit, tries, environment } = program;
             let environment = match environment {
                 Environment::Host => "host",
                 Environment::Namespace => "namespace",

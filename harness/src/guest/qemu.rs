@@ -150,14 +150,8 @@ fn kvm_works(context: &Context, step: &Step, kernel: &Kernel) -> Result<bool> {
     let console = step.log("kvm-probe.console");
     let mut qemu = fast(Accelerator::Kvm, "2")?;
     qemu.arg("-kernel").arg(context.kernel_image(kernel));
-    qemu.args([
-        "-append",
-        "console=ttyS0 panic=-1 kunit.enable=0",
-        "-display",
-        "none",
-    ]);
-    qemu.arg("-serial")
-        .arg(format!("file:{}", console.display()));
+    qemu.args(["-append", "console=ttyS0 panic=-1 kunit.enable=0", "-display", "none"]);
+    qemu.arg("-serial").arg(format!("file:{}", console.display()));
     let mut child = start(&mut qemu, &step.log("kvm-probe.qemu"))?;
     let started = Instant::now();
     while started.elapsed() < PROBE_LIMIT {

@@ -99,17 +99,12 @@ pub fn run(
         qemu.arg("-serial").arg(format!("file:{}", port.display()));
     }
     if let Some(share) = guest.share {
-        qemu.arg("-virtfs").arg(format!(
-            "local,path={},mount_tag=share,security_model=none",
-            escaped(share)
-        ));
+        qemu.arg("-virtfs")
+            .arg(format!("local,path={},mount_tag=share,security_model=none", escaped(share)));
     }
     let _load = guest.busy_host.then(Load::start);
     let factor = guest.kernel.timeout_factor;
-    let limits = Limits {
-        boot: BOOT_LIMIT * factor,
-        whole: guest.limit.saturating_mul(factor),
-    };
+    let limits = Limits { boot: BOOT_LIMIT * factor, whole: guest.limit.saturating_mul(factor) };
     follow(step, &guest.name, &mut qemu, &limits, on_line)
 }
 
@@ -132,10 +127,7 @@ struct Limits {
 impl Limits {
     /// The limits of a plain kernel.
     fn within(whole: Duration) -> Self {
-        Self {
-            boot: BOOT_LIMIT,
-            whole,
-        }
+        Self { boot: BOOT_LIMIT, whole }
     }
 }
 
@@ -220,8 +212,7 @@ pub fn run_arm64(
         "console=ttyAMA0 loglevel=7 panic=-1 oops=panic \
                            TIMENS_CLOCKSOURCE=arch_sys_counter",
     ]);
-    qemu.args(["-display", "none", "-serial"])
-        .arg(format!("file:{}", console.display()));
+    qemu.args(["-display", "none", "-serial"]).arg(format!("file:{}", console.display()));
     let path = escaped(&output);
     qemu.arg("-chardev").arg(format!("file,id=job,path={path}"));
     qemu.args(["-device", "virtio-serial-device"]);
@@ -242,12 +233,8 @@ pub fn run_uml(
     let mut linux = Command::new(find("setpriv")?);
     linux.args(["--pdeathsig", "KILL", "sh", "-c"]);
     linux.arg("exec \"$0\" \"$@\" 3>>\"$TIMENS_OUTPUT\" 4>\"$TIMENS_CONSOLE\"");
-    linux
-        .env("TIMENS_OUTPUT", &output)
-        .env("TIMENS_CONSOLE", &console);
-    linux
-        .arg(kernel)
-        .arg(format!("initrd={}", initrd.display()));
+    linux.env("TIMENS_OUTPUT", &output).env("TIMENS_CONSOLE", &console);
+    linux.arg(kernel).arg(format!("initrd={}", initrd.display()));
     linux.args(["mem=512M", "con=null", "con0=null,fd:4", "ssl0=null,fd:3"]);
     linux.args(["console=tty0", "loglevel=7", "panic=-1", "oops=panic"]);
     let limits = Limits::within(limit);
@@ -263,9 +250,7 @@ pub fn shell(context: &Context, step: &Step, guest: &Guest) -> Result<()> {
     qemu.args(["-display", "none", "-serial", "mon:stdio"]);
     step.print("Ctrl-A X ends the guest at once, `exit` powers it off.");
     step.clear();
-    let status = qemu
-        .status()
-        .context("cannot run qemu-system-x86_64: run `make setup`")?;
+    let status = qemu.status().context("cannot run qemu-system-x86_64: run `make setup`")?;
     if !status.success() {
         bail!("qemu-system-x86_64: {status}");
     }
@@ -293,9 +278,7 @@ pub fn read_lossy(path: &PathBuf) -> String {
 /// The exit statuses in a guest's end markers.
 fn end_markers(output: &str) -> Vec<&str> {
     let lines = output.lines();
-    lines
-        .filter_map(|line| line.strip_prefix(END_MARKER))
-        .collect()
+    lines.filter_map(|line| line.strip_prefix(END_MARKER)).collect()
 }
 
 /// The errors of a run.
@@ -355,11 +338,7 @@ mod tests {
             console: console.to_owned(),
             ..Transcript::default()
         };
-        judge(
-            &transcript,
-            &Ending::Exited(ExitStatus::from_raw(status)),
-            "why\n",
-        )
+        judge(&transcript, &Ending::Exited(ExitStatus::from_raw(status)), "why\n")
     }
 
     #[test]
@@ -381,10 +360,7 @@ mod tests {
         assert_eq!(errors("TIMENS-GUEST-END 1\n", "", 0).len(), 1);
         assert_eq!(errors(&format!("{end}{end}"), "", 0).len(), 1);
         assert!(errors(end, "", 256)[0].contains("why"));
-        assert_eq!(
-            errors("TIMENS-GUEST-FAULT x\nTIMENS-GUEST-END 1\n", "", 0),
-            ["x"]
-        );
+        assert_eq!(errors("TIMENS-GUEST-FAULT x\nTIMENS-GUEST-END 1\n", "", 0), ["x"]);
         assert_eq!(errors(end, "[ 1.0] BUG: KASAN: x", 0).len(), 1);
     }
 

@@ -60,10 +60,7 @@ pub fn parse(output: &str) -> Result<Life> {
                 counts: BTreeMap::new(),
             }),
             ["count", name, count, size] => {
-                let sample = life
-                    .samples
-                    .last_mut()
-                    .context("a count without a sample")?;
+                let sample = life.samples.last_mut().context("a count without a sample")?;
                 let count: f64 = count.parse()?;
                 *sample.counts.entry(name.to_owned()).or_default() += count;
                 if name == LAZY {
@@ -96,15 +93,10 @@ impl Life {
 
     /// The caches and their growth for each namespace, the largest growth first.
     fn growing(&self) -> Vec<(&str, f64)> {
-        let names: BTreeSet<_> = self
-            .samples
-            .iter()
-            .flat_map(|sample| sample.counts.keys())
-            .collect();
-        let mut growing: Vec<_> = names
-            .into_iter()
-            .map(|name| (name.as_str(), self.growth_of(name)))
-            .collect();
+        let names: BTreeSet<_> =
+            self.samples.iter().flat_map(|sample| sample.counts.keys()).collect();
+        let mut growing: Vec<_> =
+            names.into_iter().map(|name| (name.as_str(), self.growth_of(name))).collect();
         growing.sort_by(|a, b| b.1.total_cmp(&a.1));
         growing
     }
@@ -170,18 +162,10 @@ pub fn run(place: Place, cycles: u32) -> Result<Findings> {
 }
 
 fn boot(place: Place, cycles: u32) -> Result<Transcript> {
-    let Place {
-        context,
-        step,
-        kernel,
-        ..
-    } = place;
+    let Place { context, step, kernel, .. } = place;
     step.expect(PARTS.into());
     let initrd = initramfs::pack_job(context, step, kernel, "age", &[])?;
-    let own = [
-        format!("TIMENS_AGE=cycles,{PARTS},{}", cycles / PARTS),
-        "slab_nomerge".to_owned(),
-    ];
+    let own = [format!("TIMENS_AGE=cycles,{PARTS},{}", cycles / PARTS), "slab_nomerge".to_owned()];
     let guest = Guest {
         arguments: [&own, place.arguments].concat(),
         limit: Duration::from_secs(7200),
@@ -252,10 +236,7 @@ mod tests {
             .collect();
         let life = parse(&output).unwrap();
         assert_eq!(life.failures(&Life::default()), [""; 0]);
-        assert!(
-            life.to_string().contains("+0.00 bytes for each namespace"),
-            "{life}"
-        );
+        assert!(life.to_string().contains("+0.00 bytes for each namespace"), "{life}");
     }
 
     #[test]

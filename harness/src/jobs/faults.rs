@@ -11,12 +11,7 @@ use anyhow::Result;
 use std::time::Duration;
 
 pub fn run(place: Place) -> Result<Findings> {
-    let Place {
-        context,
-        step,
-        kernel,
-        ..
-    } = place;
+    let Place { context, step, kernel, .. } = place;
     let (rounds, debug) = match kernel.has_sanitizers() {
         // KASAN finds all that the allocator's own checks find; they would only take time.
         true => (0, "-"),
@@ -39,17 +34,10 @@ pub fn run(place: Place) -> Result<Findings> {
     // The number of faults of each operation, and their errors.
     let counts = transcript.output.lines();
     let counts: Vec<_> = counts.filter_map(|line| line.strip_prefix("# ")).collect();
-    keep(
-        context,
-        &format!("counts-{}", kernel.name),
-        &(counts.join("\n") + "\n"),
-    )?;
+    keep(context, &format!("counts-{}", kernel.name), &(counts.join("\n") + "\n"))?;
     let results = ktap::results(context, &transcript.output)?;
     Ok(Findings {
-        checks: vec![
-            place.guest_check("faults", &transcript),
-            place.check("faults", results),
-        ],
+        checks: vec![place.guest_check("faults", &transcript), place.check("faults", results)],
         transcripts: vec![transcript],
         text: String::new(),
     })

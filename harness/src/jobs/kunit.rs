@@ -11,21 +11,14 @@ use crate::{
 use anyhow::Result;
 
 /// The suites of the series. The names of their results begin with these.
-const SUITES: [&str; 4] = [
-    "time_namespace_offsets",
-    "time_namespace_object",
-    "time_namespace_proc",
-    "rust_ns_common",
-];
+const SUITES: [&str; 4] =
+    ["time_namespace_offsets", "time_namespace_object", "time_namespace_proc", "rust_ns_common"];
 
 pub fn run(place: Place) -> Result<Findings> {
     let transcript = programs::boot(place, &KUNIT, true, &[])?;
     let results = results(place.context, &transcript.console)?;
     Ok(Findings {
-        checks: vec![
-            place.guest_check(KUNIT.name, &transcript),
-            place.check("KUnit", results),
-        ],
+        checks: vec![place.guest_check(KUNIT.name, &transcript), place.check("KUnit", results)],
         transcripts: vec![transcript],
         text: String::new(),
     })

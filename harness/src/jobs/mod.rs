@@ -142,18 +142,11 @@ mod tests {
 
     #[test]
     fn jobs_have_the_names_of_their_lists() {
-        let rounds = Rounds {
-            joins: 10,
-            ends: 20,
-        };
+        let rounds = Rounds { joins: 10, ends: 20 };
         assert_eq!(Job::Race { cpus: 2, rounds }.name(), "race");
         assert_eq!(Job::Race { cpus: 4, rounds }.name(), "wide-race");
         assert_eq!(Job::Programs(&SELFTESTS).name(), "selftests");
-        let amount = Job::Fuzz {
-            seed: 1,
-            sequences: 2,
-        }
-        .amount();
+        let amount = Job::Fuzz { seed: 1, sequences: 2 }.amount();
         assert_eq!(amount.unwrap(), "seed 1, 400 operations");
     }
 }

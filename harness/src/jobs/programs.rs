@@ -24,12 +24,7 @@ pub fn boot(
     kunit: bool,
     arguments: &[String],
 ) -> Result<Transcript> {
-    let Place {
-        context,
-        step,
-        kernel,
-        ..
-    } = place;
+    let Place { context, step, kernel, .. } = place;
     step.expect(list.programs().count() as u64);
     // Guests with container runtimes hand files to each other.
     let share = context.out.join("clients").join(kernel.name);
@@ -40,9 +35,7 @@ pub fn boot(
     let own = own.chain([format!("TIMENS_LIST={}", list.name)]);
     let guest = Guest {
         name: format!("{}-{}", list.name, kernel.name),
-        arguments: own
-            .chain(arguments.iter().chain(place.arguments).cloned())
-            .collect(),
+        arguments: own.chain(arguments.iter().chain(place.arguments).cloned()).collect(),
         kunit,
         limit: OVERHEAD + Duration::from_secs(list.limit().into()),
         busy_host: list.busy_host,
@@ -58,24 +51,15 @@ pub fn run(place: Place, list: &'static List, arguments: &[String]) -> Result<Fi
     let transcript = boot(place, list, false, arguments)?;
     let column = column(place.kernel);
     let mut checks = vec![place.guest_check(list.name, &transcript)];
-    let programs = ktap::programs(
-        place.context,
-        list,
-        place.kernel.note,
-        column,
-        &transcript.output,
-    )?;
+    let programs =
+        ktap::programs(place.context, list, place.kernel.note, column, &transcript.output)?;
     for (mut check, program) in programs.into_iter().zip(list.programs()) {
         if place.kernel.is_rust() && list.is_selftests() && must_run(program) {
             check.results.iter_mut().for_each(fail_if_skipped);
         }
         checks.push(check);
     }
-    Ok(Findings {
-        checks,
-        transcripts: vec![transcript],
-        text: String::new(),
-    })
+    Ok(Findings { checks, transcripts: vec![transcript], text: String::new() })
 }
 
 /// Whether a test of the program that is skipped is a failure: the Rust kernel has all that it needs.

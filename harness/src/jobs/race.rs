@@ -39,10 +39,7 @@ pub struct Rounds {
 impl Rounds {
     /// So many rounds, and twice as many namespaces that end.
     pub const fn of(joins: u32) -> Self {
-        Self {
-            joins,
-            ends: 2 * joins,
-        }
+        Self { joins, ends: 2 * joins }
     }
 
     /// The environment of the programs.
@@ -87,11 +84,7 @@ pub fn run(place: Place, cpus: u32, rounds: Rounds) -> Result<Findings> {
     if place.kernel.has_kcsan() {
         checks.push(place.check("KCSAN reports the C kernel's race", control(&transcript)));
     }
-    Ok(Findings {
-        checks,
-        transcripts: vec![transcript],
-        text: String::new(),
-    })
+    Ok(Findings { checks, transcripts: vec![transcript], text: String::new() })
 }
 
 /// The failures on a control beyond those that the counts of a race explain.
@@ -204,19 +197,10 @@ pub fn parse(output: &str) -> (Races, Vec<String>) {
             continue;
         };
         if breakdown.iter().sum::<u64>() != failures {
-            problems.push(format!(
-                "{name}: {failures} failures, but by kind they are {breakdown:?}"
-            ));
+            problems
+                .push(format!("{name}: {failures} failures, but by kind they are {breakdown:?}"));
         }
-        races.push((
-            name.to_owned(),
-            Count {
-                rounds,
-                overlaps,
-                failures,
-                breakdown,
-            },
-        ));
+        races.push((name.to_owned(), Count { rounds, overlaps, failures, breakdown }));
     }
     (races, problems)
 }
@@ -227,11 +211,7 @@ fn counts(said: &str) -> Option<(u64, u64, u64)> {
     let ["rounds", rounds, "overlaps", overlaps, "failures", failures] = words[..] else {
         return None;
     };
-    Some((
-        rounds.parse().ok()?,
-        overlaps.parse().ok()?,
-        failures.parse().ok()?,
-    ))
+    Some((rounds.parse().ok()?, overlaps.parse().ok()?, failures.parse().ok()?))
 }
 
 /// The failures of a guest's races, by kind.
@@ -269,19 +249,11 @@ pub mod tests {
         assert_eq!(names, ["r.joins.x", "r.reads.x"]);
         assert_eq!(
             races[0].1,
-            Count {
-                rounds: 10,
-                overlaps: 4,
-                failures: 28,
-                breakdown: [4, 5, 6, 0, 7, 1, 2, 3],
-            }
+            Count { rounds: 10, overlaps: 4, failures: 28, breakdown: [4, 5, 6, 0, 7, 1, 2, 3] }
         );
         assert_eq!(races[1].1.breakdown, Breakdown::default());
         let wrong = summary(OUTPUT);
-        assert!(
-            wrong.starts_with("4 zero, 5 without the offset, 6 "),
-            "{wrong}"
-        );
+        assert!(wrong.starts_with("4 zero, 5 without the offset, 6 "), "{wrong}");
         assert!(wrong.ends_with(", 2 done too late, 3 lost"), "{wrong}");
     }
 

@@ -34,10 +34,7 @@ pub fn run(place: Place) -> Result<Findings> {
     let images =
         [&STOCK, place.kernel].map(|kernel| vdso::image_of(&place.context.build_dir(kernel)));
     let results = compare(place.step, images)?;
-    Ok(Findings {
-        checks: vec![place.check("vDSO images", results)],
-        ..Findings::default()
-    })
+    Ok(Findings { checks: vec![place.check("vDSO images", results)], ..Findings::default() })
 }
 
 /// Checks an image of the C kernel and another one in a process of their own.

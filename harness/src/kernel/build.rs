@@ -150,9 +150,7 @@ fn copy_parent(step: &Step, build: &Build) -> Result<()> {
             .with_context(|| format!("cannot remove {}", partial.display()))?;
     }
     let mut copy = Command::new("cp");
-    copy.args(["-a", "--reflink=auto"])
-        .arg(parent)
-        .arg(&partial);
+    copy.args(["-a", "--reflink=auto"]).arg(parent).arg(&partial);
     step.command(&mut copy, "copy-build")?;
     fs::rename(&partial, dir).with_context(|| format!("cannot create {}", dir.display()))
 }
@@ -175,17 +173,9 @@ fn configure(context: &Context, step: &Step, build: &Build) -> Result<()> {
         let fresh = merged.with_extension("new");
         fs::write(&fresh, &asked).with_context(|| format!("cannot write {}", fresh.display()))?;
         let mut merge = Command::new(build.source.join("scripts/kconfig/merge_config.sh"));
-        merge
-            .current_dir(dir)
-            .args(["-m", "-O"])
-            .arg(dir)
-            .arg(&config)
-            .arg(&fresh);
+        merge.current_dir(dir).args(["-m", "-O"]).arg(dir).arg(&config).arg(&fresh);
         step.command(&mut merge, &log("merge-config"))?;
-        step.command(
-            build.make(context).arg("olddefconfig"),
-            &log("olddefconfig"),
-        )?;
+        step.command(build.make(context).arg("olddefconfig"), &log("olddefconfig"))?;
         fs::rename(&fresh, &merged)
             .with_context(|| format!("cannot write {}", merged.display()))?;
     }
@@ -216,10 +206,7 @@ pub fn not_taken(requested: &str, config: &str) -> Vec<String> {
 
 /// The option and the value of a line of a configuration.
 pub fn setting(line: &str) -> Option<(&str, &str)> {
-    match line
-        .strip_prefix("# ")
-        .and_then(|l| l.strip_suffix(" is not set"))
-    {
+    match line.strip_prefix("# ").and_then(|l| l.strip_suffix(" is not set")) {
         Some(option) => Some((option, "n")),
         None => line.split_once('=').filter(|_| line.starts_with("CONFIG_")),
     }
@@ -258,9 +245,7 @@ pub fn make(context: &Context, kernel: &Kernel) -> Result<Command> {
 /// `make` in a directory of a kernel tree, without the variables of a surrounding make.
 pub fn plain_make(context: &Context, dir: &Path, build_dir: &Path) -> Command {
     let mut make = Command::new("make");
-    make.arg("-C")
-        .arg(dir)
-        .arg(format!("O={}", build_dir.display()));
+    make.arg("-C").arg(dir).arg(format!("O={}", build_dir.display()));
     make.arg(format!("-j{}", context.jobs));
     for variable in FOREIGN_VARIABLES {
         make.env_remove(variable);

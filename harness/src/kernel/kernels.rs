@@ -106,13 +106,8 @@ pub static RUST: Kernel = Kernel {
 };
 
 /// The C kernel: unmodified Linux.
-pub static STOCK: Kernel = Kernel {
-    name: "stock",
-    tree: Tree::Stock,
-    time_ns: TimeNs::C,
-    vdso: Vdso::Stock,
-    ..RUST
-};
+pub static STOCK: Kernel =
+    Kernel { name: "stock", tree: Tree::Stock, time_ns: TimeNs::C, vdso: Vdso::Stock, ..RUST };
 
 /// The implementation in C, as the series changes it, with the offset page.
 pub static STOCK_OFFSET_PAGE: Kernel = Kernel {
@@ -133,19 +128,11 @@ pub static RUST_STOCK_VDSO: Kernel = Kernel {
 };
 
 /// Benchmarks.
-pub static RUST_BENCH: Kernel = Kernel {
-    name: "rust-bench",
-    extra: &["bench"],
-    parent: Some(&RUST),
-    ..RUST
-};
+pub static RUST_BENCH: Kernel =
+    Kernel { name: "rust-bench", extra: &["bench"], parent: Some(&RUST), ..RUST };
 
-pub static STOCK_BENCH: Kernel = Kernel {
-    name: "stock-bench",
-    extra: &["bench"],
-    parent: Some(&STOCK),
-    ..STOCK
-};
+pub static STOCK_BENCH: Kernel =
+    Kernel { name: "stock-bench", extra: &["bench"], parent: Some(&STOCK), ..STOCK };
 
 /// The size of the objects when C helpers are not inlined.
 pub static RUST_BENCH_CALLS: Kernel = Kernel {
@@ -172,19 +159,11 @@ pub static RUST_STOCK_VDSO_COVERAGE: Kernel = Kernel {
 };
 
 /// Allocations can be made to fail, and objects are counted.
-pub static RUST_FAULTS: Kernel = Kernel {
-    name: "rust-faults",
-    extra: FAULTS,
-    parent: Some(&RUST),
-    ..RUST
-};
+pub static RUST_FAULTS: Kernel =
+    Kernel { name: "rust-faults", extra: FAULTS, parent: Some(&RUST), ..RUST };
 
-pub static STOCK_FAULTS: Kernel = Kernel {
-    name: "stock-faults",
-    extra: FAULTS,
-    parent: Some(&STOCK),
-    ..STOCK
-};
+pub static STOCK_FAULTS: Kernel =
+    Kernel { name: "stock-faults", extra: FAULTS, parent: Some(&STOCK), ..STOCK };
 
 /// All the sanitizers that one kernel can have: KASAN, UBSAN, kmemleak, lockdep and the checks of RCU.
 pub static RUST_KASAN: Kernel = Kernel {
@@ -245,12 +224,7 @@ pub static STOCK_CLIENTS: Kernel = Kernel {
 };
 
 /// The Rust kernel with a mutant.
-pub static MUTANT: Kernel = Kernel {
-    name: "mutant",
-    tree: Tree::Mutant,
-    extra: FAULTS,
-    ..RUST
-};
+pub static MUTANT: Kernel = Kernel { name: "mutant", tree: Tree::Mutant, extra: FAULTS, ..RUST };
 
 /// The first report ends the guest: one is enough.
 pub static MUTANT_KASAN: Kernel = Kernel {
@@ -262,11 +236,7 @@ pub static MUTANT_KASAN: Kernel = Kernel {
 };
 
 /// One commit of the series.
-pub static RUST_BISECT: Kernel = Kernel {
-    name: "rust-bisect",
-    tree: Tree::Bisect,
-    ..RUST
-};
+pub static RUST_BISECT: Kernel = Kernel { name: "rust-bisect", tree: Tree::Bisect, ..RUST };
 
 /// Compiled by clippy, with the examples of the documentation as KUnit tests.
 pub static RUST_LINT: Kernel = Kernel {

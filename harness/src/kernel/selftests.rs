@@ -43,14 +43,7 @@ pub fn build(context: &Context, step: &Step) -> Result<()> {
     let variables = context.toolchain.make_variables()?;
     let targets = format!("TARGETS={TARGETS}");
     let dir = context.selftests_dir();
-    build_in(
-        context,
-        step,
-        &context.tree,
-        &dir,
-        &variables,
-        &[&targets, "X32=1"],
-    )
+    build_in(context, step, &context.tree, &dir, &variables, &[&targets, "X32=1"])
 }
 
 /// Builds and installs those of [`LONG_TARGETS`] with the timeout of harness/guest/selftest_timeout.h.

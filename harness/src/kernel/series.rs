@@ -22,10 +22,7 @@ impl Series {
     /// The lines that the series adds, by file, of the files that `paths` match.
     pub fn added_lines(context: &Context, paths: &[&str]) -> Result<Added> {
         let arguments = ["diff", "-U0", "--no-renames", "base", "HEAD", "--"];
-        Ok(added_lines(&git(
-            context,
-            &[&arguments[..], paths].concat(),
-        )?))
+        Ok(added_lines(&git(context, &[&arguments[..], paths].concat())?))
     }
 
     pub fn read(context: &Context) -> Result<Self> {
@@ -35,11 +32,7 @@ impl Series {
             let names = ["diff", "--name-only", "--no-renames", filter, &base, "HEAD"];
             Ok(git(context, &names)?.lines().map(str::to_owned).collect())
         };
-        Ok(Self {
-            files: changed("--diff-filter=d")?,
-            added: changed("--diff-filter=A")?,
-            base,
-        })
+        Ok(Self { files: changed("--diff-filter=d")?, added: changed("--diff-filter=A")?, base })
     }
 
     /// The files whose names have one of these endings.
@@ -71,9 +64,7 @@ pub fn git_in(tree: &Path, arguments: &[&str]) -> Result<String> {
 /// The options whose lines in a tree's Kconfig files match a pattern, as a configuration has them.
 pub fn kconfig_options(tree: &Path, pattern: &str) -> Result<BTreeSet<String>> {
     let lines = git_in(tree, &["grep", "-hE", pattern, "--", "*Kconfig*"])?;
-    let names = lines
-        .lines()
-        .filter_map(|line| line.split_whitespace().nth(1));
+    let names = lines.lines().filter_map(|line| line.split_whitespace().nth(1));
     Ok(names.map(|name| format!("CONFIG_{name}")).collect())
 }
 
@@ -87,17 +78,11 @@ fn series_tree(context: &Context, tree: &Path) -> Result<()> {
 /// differ, so the next build is short.
 pub fn work_tree(context: &Context, tree: &Path, commit: &str) -> Result<()> {
     if tree.join("Kconfig").exists() {
-        git_in(
-            tree,
-            &["checkout", "--quiet", "--force", "--detach", commit],
-        )?;
+        git_in(tree, &["checkout", "--quiet", "--force", "--detach", commit])?;
     } else {
         git(context, &["worktree", "prune"])?;
         let path = tree.to_string_lossy();
-        git(
-            context,
-            &["worktree", "add", "--quiet", "--detach", &path, commit],
-        )?;
+        git(context, &["worktree", "add", "--quiet", "--detach", &path, commit])?;
     }
     Ok(())
 }

@@ -25,10 +25,8 @@ impl Toolchain {
             let Some((key, value)) = line.split_once('=') else {
                 bail!("no KEY='value' line: {line}");
             };
-            let value = value
-                .strip_prefix('\'')
-                .and_then(|v| v.strip_suffix('\''))
-                .unwrap_or(value);
+            let value =
+                value.strip_prefix('\'').and_then(|v| v.strip_suffix('\'')).unwrap_or(value);
             values.insert(key.to_owned(), value.to_owned());
         }
         Ok(Self(values))
@@ -36,16 +34,12 @@ impl Toolchain {
 
     /// The value of `key`, or `None` if it is empty or missing.
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.0
-            .get(key)
-            .map(String::as_str)
-            .filter(|v| !v.is_empty())
+        self.0.get(key).map(String::as_str).filter(|v| !v.is_empty())
     }
 
     /// The value of `key`, which must be there.
     pub fn need(&self, key: &str) -> Result<&str> {
-        self.get(key)
-            .with_context(|| format!("out/toolchain.env has no {key}: run `make setup`"))
+        self.get(key).with_context(|| format!("out/toolchain.env has no {key}: run `make setup`"))
     }
 
     /// Whether C helpers can be inlined into Rust: clang and rustc have the same LLVM.
@@ -74,10 +68,7 @@ impl Toolchain {
     pub fn clang_variables(&self) -> Result<Vec<String>> {
         let llvm = format!("LLVM={}", self.need("LLVM")?);
         let compiler = self.llvm_tool("clang")?;
-        Ok([llvm]
-            .into_iter()
-            .chain(self.through_ccache(&compiler))
-            .collect())
+        Ok([llvm].into_iter().chain(self.through_ccache(&compiler)).collect())
     }
 
     /// The variables for C by GCC, for this machine's architecture.

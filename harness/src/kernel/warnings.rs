@@ -79,8 +79,7 @@ fn is_warning(line: &str) -> bool {
 
 /// Whether make prints its progress in this line: two spaces, a verb in capitals.
 fn is_progress(line: &str) -> bool {
-    line.strip_prefix("  ")
-        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
+    line.strip_prefix("  ").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
 }
 
 /// The path at the start of a line, as PATH:LINE or as an object's, without the leading `./` and `../`.
@@ -104,9 +103,7 @@ mod tests {
     fn series() -> Series {
         Series {
             base: String::new(),
-            files: ["kernel/time/namespace.c", "rust/kernel/vdso.rs"]
-                .map(str::to_owned)
-                .to_vec(),
+            files: ["kernel/time/namespace.c", "rust/kernel/vdso.rs"].map(str::to_owned).to_vec(),
             added: vec![],
         }
     }
@@ -132,10 +129,7 @@ mod tests {
         let found = warnings(log);
         assert_eq!(found.len(), 1);
         assert!(found[0].is_ours(&series()));
-        assert_eq!(
-            found[0].text,
-            "/t/rust/kernel/vdso.rs:3:4: warning: unused import"
-        );
+        assert_eq!(found[0].text, "/t/rust/kernel/vdso.rs:3:4: warning: unused import");
     }
 
     #[test]

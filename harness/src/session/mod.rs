@@ -37,9 +37,7 @@ impl<'a> Session<'a> {
 
     /// Adds a check to the report and shows its failures at once.
     pub fn add(&mut self, check: Check) {
-        check
-            .failures()
-            .for_each(|failure| eprintln!("  FAILED {failure}"));
+        check.failures().for_each(|failure| eprintln!("  FAILED {failure}"));
         self.report.add(check);
     }
 
@@ -89,9 +87,7 @@ impl<'a> Session<'a> {
         column: Column,
         work: impl FnOnce(&Step) -> Result<Vec<Outcome>>,
     ) -> bool {
-        self.run(name, column, |step| {
-            Ok(vec![Check::new(name, column, work(step)?)])
-        })
+        self.run(name, column, |step| Ok(vec![Check::new(name, column, work(step)?)]))
     }
 
     /// A step that shows and prints nothing, for work after the last step.

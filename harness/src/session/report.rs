@@ -25,11 +25,7 @@ pub struct Outcome {
 
 impl Outcome {
     pub fn new(name: &str, status: Status, reason: impl Into<String>) -> Self {
-        Self {
-            name: name.to_owned(),
-            status,
-            reason: reason.into(),
-        }
+        Self { name: name.to_owned(), status, reason: reason.into() }
     }
 
     /// A failure of a check that has one result only.
@@ -108,13 +104,7 @@ pub struct Check {
 
 impl Check {
     pub fn new(name: impl Into<String>, column: Column, results: Vec<Outcome>) -> Self {
-        Self {
-            name: name.into(),
-            column,
-            seconds: 0.0,
-            results,
-            unsteady: vec![],
-        }
+        Self { name: name.into(), column, seconds: 0.0, results, unsteady: vec![] }
     }
 
     /// A result with its full name and its reason.
@@ -161,11 +151,7 @@ impl Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            passed,
-            failed,
-            skipped,
-        } = self;
+        let Self { passed, failed, skipped } = self;
         write!(f, "{passed} passed, {failed} failed, {skipped} skipped")
     }
 }
@@ -213,16 +199,10 @@ impl fmt::Display for Report {
         for row in rows {
             let mut line = format!("{row:width$}");
             for column in columns {
-                let cell = cells
-                    .get(&(row, column))
-                    .map_or(String::new(), |(counts, time)| {
-                        let Counts {
-                            passed,
-                            failed,
-                            skipped,
-                        } = counts;
-                        format!("{passed}/{failed}/{skipped} {time:7.1} s")
-                    });
+                let cell = cells.get(&(row, column)).map_or(String::new(), |(counts, time)| {
+                    let Counts { passed, failed, skipped } = counts;
+                    format!("{passed}/{failed}/{skipped} {time:7.1} s")
+                });
                 line += &format!("  {cell:>18}");
             }
             writeln!(f, "{}", line.trim_end())?;
@@ -230,11 +210,7 @@ impl fmt::Display for Report {
         writeln!(f)?;
         for (status, word) in [(Status::Failed, "FAILED"), (Status::Skipped, "skipped")] {
             for check in &self.0 {
-                for result in check
-                    .results
-                    .iter()
-                    .filter(|result| result.status == status)
-                {
+                for result in check.results.iter().filter(|result| result.status == status) {
                     writeln!(f, "{word:8} {:5} {}", check.column, check.describe(result))?;
                 }
             }
@@ -290,10 +266,7 @@ mod tests {
         let lines: Vec<_> = text.lines().collect();
         assert!(lines[1].contains("1/0/1     1.0 s") && lines[1].contains("0/1/0     2.0 s"));
         assert!(lines.contains(&"FAILED   Rust  a: broken"), "{text}");
-        assert!(
-            lines.contains(&"skipped  C     a y: no such clock"),
-            "{text}"
-        );
+        assert!(lines.contains(&"skipped  C     a y: no such clock"), "{text}");
         let unsteady = "unsteady Rust  a z: 1 passed, 2 failed, 0 skipped: late";
         assert!(lines.contains(&unsteady), "{text}");
         assert_eq!(lines.last(), Some(&"1 passed, 1 failed, 1 skipped"));

@@ -42,11 +42,7 @@ impl Steps {
     pub fn new(total: usize, log_dir: &Path) -> Result<Self> {
         fs::create_dir_all(log_dir)
             .with_context(|| format!("cannot create {}", log_dir.display()))?;
-        Ok(Self {
-            total,
-            done: 0,
-            log_dir: log_dir.to_owned(),
-        })
+        Ok(Self { total, done: 0, log_dir: log_dir.to_owned() })
     }
 
     /// Runs `work` as the next step and prints its verdict.
@@ -105,16 +101,13 @@ impl Step {
         let verdict = if result.is_ok() { "done" } else { "FAILED" };
         let time = seconds(self.started.elapsed());
         self.clear();
-        self.bar
-            .suspend(|| eprintln!("{} … {verdict} ({time})", self.label));
+        self.bar.suspend(|| eprintln!("{} … {verdict} ({time})", self.label));
         result
     }
 
     /// Shows a bar of `total` units instead of a spinner.
     pub fn expect(&self, total: u64) {
-        self.bar.set_style(style(
-            "{prefix} {elapsed_precise} [{bar:24}] {pos}/{len}  {wide_msg}",
-        ));
+        self.bar.set_style(style("{prefix} {elapsed_precise} [{bar:24}] {pos}/{len}  {wide_msg}"));
         self.bar.set_length(total);
     }
 
@@ -129,11 +122,7 @@ impl Step {
         self.bar.tick();
         if self.bar.is_hidden() && Instant::now() >= self.next_beat.get() {
             self.next_beat.set(Instant::now() + HEARTBEAT);
-            eprintln!(
-                "{} … {}: {message}",
-                self.label,
-                seconds(self.started.elapsed())
-            );
+            eprintln!("{} … {}: {message}", self.label, seconds(self.started.elapsed()));
         }
     }
 
@@ -188,10 +177,7 @@ impl Step {
             return Ok(path);
         }
         self.show_tail(&path);
-        bail!(
-            "{program}: {status}; the whole output is in {}",
-            path.display()
-        )
+        bail!("{program}: {status}; the whole output is in {}", path.display())
     }
 
     /// Prints the last lines of a log.
@@ -243,10 +229,7 @@ impl Follower {
             return Ok(vec![]);
         };
         let complete: Vec<u8> = self.rest.drain(..=end).collect();
-        Ok(String::from_utf8_lossy(&complete)
-            .lines()
-            .map(str::to_owned)
-            .collect())
+        Ok(String::from_utf8_lossy(&complete).lines().map(str::to_owned).collect())
     }
 }
 
@@ -277,10 +260,7 @@ mod tests {
             })
             .unwrap_err()
             .to_string();
-        assert!(
-            error.contains("exit status: 3") && error.contains("x.log"),
-            "{error}"
-        );
+        assert!(error.contains("exit status: 3") && error.contains("x.log"), "{error}");
         assert_eq!(tail(&dir.path().join("x.log")).last().unwrap(), "no");
     }
 }

@@ -80,10 +80,7 @@ impl Rate {
 
     pub fn new(cycles_per_second: f64, shift: u32) -> Self {
         let mult = (NSEC_PER_SEC << shift) as f64 / cycles_per_second;
-        Self {
-            mult: mult.round() as u32,
-            shift,
-        }
+        Self { mult: mult.round() as u32, shift }
     }
 
     /// How many cycles can be multiplied without overflow, with room for the adjustments of NTP, as
@@ -172,12 +169,7 @@ impl Offsets {
     /// The namespace's page, which the stock scheme maps in the place of the real one, and ours
     /// next to it.
     pub fn page(&self) -> TimeData {
-        let clock = Clock {
-            seq: 1,
-            mode: MODE_TIMENS,
-            base: self.by_clock(),
-            ..Clock::default()
-        };
+        let clock = Clock { seq: 1, mode: MODE_TIMENS, base: self.by_clock(), ..Clock::default() };
         TimeData {
             clocks: [clock; 2],
             aux_clocks: [clock; AUX_CLOCKS],
@@ -234,18 +226,12 @@ impl TimeData {
 
     /// What `time()` gives: the second of the last tick.
     pub fn second(&self) -> Timestamp {
-        Timestamp {
-            nsec: 0,
-            ..self.clocks[0].base[REALTIME]
-        }
+        Timestamp { nsec: 0, ..self.clocks[0].base[REALTIME] }
     }
 
     /// What `clock_getres()` gives.
     pub fn resolution(&self) -> Timestamp {
-        Timestamp {
-            sec: 0,
-            nsec: self.resolution.into(),
-        }
+        Timestamp { sec: 0, nsec: self.resolution.into() }
     }
 
     /// What a clock reads when the counter is at `cycles`.
@@ -290,22 +276,13 @@ mod tests {
         let real = data.expected(REALTIME, cycles, None);
         assert_eq!((real.sec, real.nsec), (4_000_000_000, 950_000_000));
         let offsets = Offsets {
-            monotonic: Timestamp {
-                sec: -5,
-                nsec: 100_000_000,
-            },
+            monotonic: Timestamp { sec: -5, nsec: 100_000_000 },
             boottime: Timestamp { sec: 7, nsec: 0 },
         };
         let of = |id| data.expected(id, cycles, Some(&offsets));
         assert_eq!(of(REALTIME), real);
-        assert_eq!(
-            (of(MONOTONIC).sec, of(MONOTONIC).nsec),
-            (4_000_000_996, 50_000_000)
-        );
-        assert_eq!(
-            (of(MONOTONIC_COARSE).sec, of(MONOTONIC_COARSE).nsec),
-            (4_000_005_996, 0)
-        );
+        assert_eq!((of(MONOTONIC).sec, of(MONOTONIC).nsec), (4_000_000_996, 50_000_000));
+        assert_eq!((of(MONOTONIC_COARSE).sec, of(MONOTONIC_COARSE).nsec), (4_000_005_996, 0));
         assert_eq!(of(BOOTTIME).sec, 4_000_007_007);
     }
 }

@@ -36,8 +36,7 @@ impl Image {
             "not an image for 64-bit x86"
         );
         ensure!(
-            elf.dynamic_relocations()
-                .is_none_or(|mut relocations| relocations.next().is_none()),
+            elf.dynamic_relocations().is_none_or(|mut relocations| relocations.next().is_none()),
             "it has relocations, which a vDSO may not have"
         );
         let mut segments = elf.segments();
@@ -71,9 +70,7 @@ impl Image {
     /// The offset of an exported function.
     pub fn function(&self, name: &str) -> Result<usize> {
         let offset = self.functions.get(name);
-        offset
-            .copied()
-            .with_context(|| format!("the image has no {name}"))
+        offset.copied().with_context(|| format!("the image has no {name}"))
     }
 }
 
@@ -96,9 +93,8 @@ impl Alternative {
 
     /// Reads the entry at `offset`; its addresses are relative to the fields that hold them.
     fn parse(bytes: &[u8], offset: usize) -> Result<Self> {
-        let entry = bytes
-            .get(offset..offset + Self::SIZE)
-            .context(".altinstructions is cut short")?;
+        let entry =
+            bytes.get(offset..offset + Self::SIZE).context(".altinstructions is cut short")?;
         let word = |at: usize| u16::from_le_bytes([entry[at], entry[at + 1]]);
         let target = |at: usize| {
             let relative = i32::from_le_bytes([0, 1, 2, 3].map(|byte| entry[at + byte]));
@@ -143,10 +139,8 @@ fn patch(
     for site in table.chunk_by(|a, b| a.site == b.site) {
         let length = site.iter().map(|alternative| alternative.length).max();
         let range = site[0].site..site[0].site + length.unwrap_or(0);
-        let mut code = bytes
-            .get(range.clone())
-            .context("an alternative lies outside of the image")?
-            .to_vec();
+        let mut code =
+            bytes.get(range.clone()).context("an alternative lies outside of the image")?.to_vec();
         for alternative in site {
             if alternative.applies(&has)? {
                 let end = alternative.replacement + alternative.replacement_length;
@@ -239,10 +233,7 @@ mod tests {
     #[test]
     fn the_last_alternative_that_applies_wins() {
         assert_eq!(patched(|_| Ok(true)), [0x0f, 0x01, 0xf9, 0x66, 0x90]);
-        assert_eq!(
-            patched(|feature| Ok(feature == 1)),
-            [0x0f, 0xae, 0xe8, 0x0f, 0x31]
-        );
+        assert_eq!(patched(|feature| Ok(feature == 1)), [0x0f, 0xae, 0xe8, 0x0f, 0x31]);
         assert_eq!(patched(|_| Ok(false)), [0x0f, 0x31, 0x0f, 0x1f, 0x00]);
     }
 

@@ -57,10 +57,7 @@ pub struct Answer {
 
 impl Answer {
     pub fn new() -> Box<Self> {
-        Box::new(Self {
-            unused: [0; PAGE / 2],
-            value: UnsafeCell::default(),
-        })
+        Box::new(Self { unused: [0; PAGE / 2], value: UnsafeCell::default() })
     }
 
     pub fn clear(&self) {
@@ -179,19 +176,8 @@ impl<'a> Mapping<'a> {
             let data = reserved.byte_add(offset);
             (data, data.byte_add(DATA_PAGES * PAGE))
         };
-        let mapping = Self {
-            reserved,
-            reserved_size,
-            data,
-            code,
-            code_size,
-            image,
-        };
-        mapping.protect(
-            mapping.data,
-            size,
-            ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
-        )?;
+        let mapping = Self { reserved, reserved_size, data, code, code_size, image };
+        mapping.protect(mapping.data, size, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
         // SAFETY: both are at least as long as the image, and new memory overlaps with nothing.
         unsafe {
             code.cast::<u8>()
@@ -225,10 +211,7 @@ impl<'a> Mapping<'a> {
         assert!(page < DATA_PAGES);
         // SAFETY: inside the mapping.
         let page = unsafe { self.data.byte_add(page * PAGE) };
-        Updater {
-            page: page.cast(),
-            lifetime: PhantomData,
-        }
+        Updater { page: page.cast(), lifetime: PhantomData }
     }
 
     /// The call that does `read` and writes to `answer`.
@@ -245,11 +228,7 @@ impl<'a> Mapping<'a> {
         // convention, its arguments and its result are in integer registers, and what it writes
         // is at most as large as the answer. The caller ignores the upper half of an `int`.
         let function = unsafe { std::mem::transmute::<usize, Function>(address) };
-        Ok(Call {
-            function,
-            arguments,
-            lifetime: PhantomData,
-        })
+        Ok(Call { function, arguments, lifetime: PhantomData })
     }
 
     /// Takes the data pages and the image out of all caches and of the TLB.
@@ -262,11 +241,8 @@ impl<'a> Mapping<'a> {
         // SAFETY: only orders memory accesses.
         unsafe { _mm_mfence() };
         // Taking a right away makes the kernel flush the TLB; giving it back need not.
-        let (read, write, execute) = (
-            ProtFlags::PROT_READ,
-            ProtFlags::PROT_WRITE,
-            ProtFlags::PROT_EXEC,
-        );
+        let (read, write, execute) =
+            (ProtFlags::PROT_READ, ProtFlags::PROT_WRITE, ProtFlags::PROT_EXEC);
         self.protect(self.data, DATA_PAGES * PAGE, read)?;
         self.protect(self.code, self.code_size, read)?;
         self.protect(self.data, DATA_PAGES * PAGE, read | write)?;

@@ -80,10 +80,9 @@ impl Report {
         rows: Vec<Row>,
         images: &[Image; 2],
     ) -> Self {
-        let [stock_bytes, our_bytes] = images.each_ref().map(|image| ImageSize {
-            file: image.file_size,
-            text: image.text_size,
-        });
+        let [stock_bytes, our_bytes] = images
+            .each_ref()
+            .map(|image| ImageSize { file: image.file_size, text: image.text_size });
         let mut verdict = time_verdict(|read, role| rows[read].cells[&role].lowest);
         let medians = time_verdict(|read, role| rows[read].cells[&role].median);
         for (line, median) in verdict.iter_mut().zip(medians) {
@@ -131,15 +130,8 @@ impl Report {
         digits: usize,
         of: impl Fn(&Cell) -> f64,
     ) -> fmt::Result {
-        writeln!(
-            f,
-            "{title:24}      stock             ours         ns/host       ours/stock"
-        )?;
-        writeln!(
-            f,
-            "{:24}   host      ns     host      ns   stock   ours    host      ns",
-            ""
-        )?;
+        writeln!(f, "{title:24}      stock             ours         ns/host       ours/stock")?;
+        writeln!(f, "{:24}   host      ns     host      ns   stock   ours    host      ns", "")?;
         for row in &self.rows {
             write!(f, "{:24}", row.name)?;
             for role in Role::ALL {
@@ -162,12 +154,8 @@ impl Report {
 /// What the CPU calls itself.
 fn model() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = text
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    model
-        .map_or("a CPU without a name", |(_, name)| name)
-        .to_owned()
+    let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    model.map_or("a CPU without a name", |(_, name)| name).to_owned()
 }
 
 /// The verdict on what the reads cost, given what each costs in each role.
@@ -211,11 +199,7 @@ impl fmt::Display for Report {
         self.table(f, "warm, median (cycles)", 2, |cell| cell.median)?;
         self.table(f, "cold, median (TSC)", 0, |cell| cell.cold)?;
         self.table(f, "instructions", 0, |cell| cell.instructions.into())?;
-        writeln!(
-            f,
-            "{:34} {:>7} {:>7} {:>7}  must be",
-            "verdict", "stock", "ours", "median"
-        )?;
+        writeln!(f, "{:34} {:>7} {:>7} {:>7}  must be", "verdict", "stock", "ours", "median")?;
         for line in &self.verdict {
             // Ratios and bytes.
             let digits = if line.stock < 100.0 { 3 } else { 0 };
@@ -225,8 +209,7 @@ impl fmt::Display for Report {
                 line.what,
                 line.stock,
                 line.ours,
-                line.median
-                    .map_or(String::new(), |median| format!("{median:.3}")),
+                line.median.map_or(String::new(), |median| format!("{median:.3}")),
                 line.limit,
                 if line.passed { "PASS" } else { "FAIL" }
             )?;

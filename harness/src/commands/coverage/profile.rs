@@ -85,13 +85,8 @@ impl<'a> Profile<'a> {
         let words = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect();
         let padding = vec![0; self.names.len().next_multiple_of(8) - self.names.len()];
         let names = self.names.to_vec();
-        let parts: [Vec<u8>; 5] = [
-            words(&header),
-            self.functions.to_vec(),
-            words(counters),
-            names,
-            padding,
-        ];
+        let parts: [Vec<u8>; 5] =
+            [words(&header), self.functions.to_vec(), words(counters), names, padding];
         parts.concat()
     }
 }
@@ -143,15 +138,11 @@ pub fn parse_lcov(text: &str) -> Lines {
     for line in text.lines() {
         if let Some(name) = line.strip_prefix("SF:") {
             name.clone_into(&mut file);
-        } else if let Some((number, count)) = line
-            .strip_prefix("DA:")
-            .and_then(|rest| rest.split_once(','))
+        } else if let Some((number, count)) =
+            line.strip_prefix("DA:").and_then(|rest| rest.split_once(','))
         {
             if let (Ok(number), Ok(count)) = (number.parse(), count.parse::<u64>()) {
-                *all.entry(file.clone())
-                    .or_default()
-                    .entry(number)
-                    .or_default() += count;
+                *all.entry(file.clone()).or_default().entry(number).or_default() += count;
             }
         }
     }

@@ -69,35 +69,22 @@ impl Report {
         configs: &[String],
     ) -> Result<Self> {
         let mut reasons = reasons(REASONS);
-        let mut report = Self {
-            rows: vec![],
-            missed: vec![],
-            unused: vec![],
-            left_out: vec![],
-        };
+        let mut report = Self { rows: vec![], missed: vec![], unused: vec![], left_out: vec![] };
         for (file, ranges) in added {
             let path = context.tree.join(file);
             let source = fs::read_to_string(&path)
                 .with_context(|| format!("cannot read {}", path.display()))?;
             let source: Vec<_> = source.lines().collect();
             // Tests come last and do not count.
-            let end = source
-                .iter()
-                .position(|line| line.starts_with("#[kunit_tests("));
+            let end = source.iter().position(|line| line.starts_with("#[kunit_tests("));
             let end = end.unwrap_or(source.len());
             let added =
                 |number: usize| number <= end && ranges.iter().any(|lines| lines.contains(&number));
-            let counts = lines
-                .iter()
-                .find(|(name, _)| Path::new(name).ends_with(file));
+            let counts = lines.iter().find(|(name, _)| Path::new(name).ends_with(file));
             let counts = counts.map(|(_, counts)| counts);
             let counted = counts.into_iter().flatten();
             let counted = counted.filter(|&(&number, _)| added(number));
-            let mut row = Row {
-                file: file.clone(),
-                lines: 0,
-                covered: 0,
-            };
+            let mut row = Row { file: file.clone(), lines: 0, covered: 0 };
             for (&number, &count) in counted {
                 row.lines += 1;
                 row.covered += usize::from(count > 0);
@@ -121,9 +108,7 @@ impl Report {
                 .extend(left_out.map(|(number, what)| format!("{file}:{number}: {what}")));
         }
         let unused = reasons.iter();
-        report.unused = unused
-            .map(|reason| format!("{}: {}", reason.file, reason.line))
-            .collect();
+        report.unused = unused.map(|reason| format!("{}: {}", reason.file, reason.line)).collect();
         ensure!(
             report.rows.iter().any(|row| row.lines > 0),
             "llvm-cov knows no line of the series"
@@ -151,18 +136,10 @@ impl Report {
         let reason = format!("{percent:.1} % of the lines run, {ENOUGH} % must");
         judge("lines that run", percent >= ENOUGH, reason);
         for missed in self.missed.iter().filter(|missed| missed.reason.is_none()) {
-            judge(
-                &missed.place,
-                false,
-                format!("no test runs it: {}", missed.text),
-            );
+            judge(&missed.place, false, format!("no test runs it: {}", missed.text));
         }
         for line in &self.unused {
-            judge(
-                line,
-                false,
-                "it runs, or is gone, and still has a reason".to_owned(),
-            );
+            judge(line, false, "it runs, or is gone, and still has a reason".to_owned());
         }
         for row in &self.rows {
             let known = row.lines > 0 || row.excuse().is_some();
@@ -179,15 +156,11 @@ fn left_out(source: &[&str], configs: &[String]) -> Vec<(usize, String)> {
     let mut found = vec![];
     for (index, pair) in source.windows(2).enumerate() {
         let (line, next) = (pair[0].trim(), pair[1].trim());
-        let condition = line
-            .strip_prefix("#[cfg(")
-            .and_then(|rest| rest.strip_suffix(")]"));
+        let condition = line.strip_prefix("#[cfg(").and_then(|rest| rest.strip_suffix(")]"));
         let Some(condition) = condition else {
             continue;
         };
-        let negated = condition
-            .strip_prefix("not(")
-            .and_then(|rest| rest.strip_suffix(')'));
+        let negated = condition.strip_prefix("not(").and_then(|rest| rest.strip_suffix(')'));
         let compiled = configs.iter().any(|config| match negated {
             Some(option) => !set(config, option),
             None => set(config, condition),
@@ -225,12 +198,7 @@ fn reasons(text: &str) -> Vec<Reason<'_>> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self
-            .rows
-            .iter()
-            .map(|row| row.file.len())
-            .max()
-            .unwrap_or(0);
+        let width = self.rows.iter().map(|row| row.file.len()).max().unwrap_or(0);
         let mut table = String::new();
         let (mut lines, mut covered) = (0, 0);
         writeln!(table, "{:width$}  lines  covered       %", "")?;
@@ -250,18 +218,9 @@ impl fmt::Display for Report {
             )?;
         }
         let percent = self.percent();
-        writeln!(
-            table,
-            "{:width$}  {lines:5}  {covered:7}  {percent:6.1}",
-            "all"
-        )?;
+        writeln!(table, "{:width$}  {lines:5}  {covered:7}  {percent:6.1}", "all")?;
         writeln!(table, "\nlines that no test runs:")?;
-        for Missed {
-            place,
-            text,
-            reason,
-        } in &self.missed
-        {
+        for Missed { place, text, reason } in &self.missed {
             let reason = reason.unwrap_or("NO REASON GIVEN");
             writeln!(table, "{place}: {text}\n    {reason}")?;
         }
@@ -282,25 +241,14 @@ mod tests {
 
     #[test]
     fn a_file_that_the_profile_lacks_needs_an_excuse() {
-        let row = |file: &str, lines| Row {
-            file: file.to_owned(),
-            lines,
-            covered: lines,
-        };
-        let report = |rows| Report {
-            rows,
-            missed: vec![],
-            unused: vec![],
-            left_out: vec![],
-        };
+        let row = |file: &str, lines| Row { file: file.to_owned(), lines, covered: lines };
+        let report = |rows| Report { rows, missed: vec![], unused: vec![], left_out: vec![] };
         let excused = report(vec![row("a.rs", 5), row("rust/kernel/time.rs", 0)]);
         assert!(excused.check().failures().next().is_none());
         assert!(excused.to_string().contains("not in the profile: a module"));
         let lacking = report(vec![row("a.rs", 5), row("b.rs", 0)]);
         assert_eq!(lacking.check().failures().count(), 1);
-        assert!(lacking
-            .to_string()
-            .contains("not in the profile: NO REASON"));
+        assert!(lacking.to_string().contains("not in the profile: NO REASON"));
     }
 
     #[test]

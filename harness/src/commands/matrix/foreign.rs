@@ -30,10 +30,11 @@ const ARM64_TARGET: &str = "--target=aarch64-linux-gnu";
 /// Runs user-mode Linux with KUnit.
 pub fn kunit(context: &Context, step: &Step, build: &Build) -> Result<Vec<Outcome>> {
     let mut linux = Command::new(find("timeout")?);
-    linux
-        .args(["-s", "KILL", UML_SECONDS])
-        .arg(build.dir.join("linux"))
-        .args(["mem=256M", "kunit.enable=1", "kunit_shutdown=halt"]);
+    linux.args(["-s", "KILL", UML_SECONDS]).arg(build.dir.join("linux")).args([
+        "mem=256M",
+        "kunit.enable=1",
+        "kunit_shutdown=halt",
+    ]);
     let log = step.command(&mut linux, "kunit-uml")?;
     let said = fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
     let said = String::from_utf8_lossy(&said);
@@ -98,20 +99,12 @@ fn pack(
     let beside = |what: &str| build.dir.with_file_name(format!("{}{what}", build.name));
     let dir = beside("-selftests");
     let options = [&["TARGETS=timens"], options].concat();
-    build_in(
-        context,
-        step,
-        &context.tree,
-        &dir,
-        &build.variables,
-        &options,
-    )?;
+    build_in(context, step, &context.tree, &dir, &build.variables, &options)?;
     let init = dir.join("init");
     let mut cc = Command::new(compiler[0]);
     cc.args(&compiler[1..]);
     cc.args(["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o"]);
-    cc.arg(&init)
-        .arg(context.top.join("harness/guest/foreign.c"));
+    cc.arg(&init).arg(context.top.join("harness/guest/foreign.c"));
     step.command(&mut cc, "foreign")?;
     let text = dir.join("list");
     fs::write(&text, list.to_text()).with_context(|| format!("cannot write {}", text.display()))?;

@@ -67,10 +67,7 @@ fn select(names: &[String]) -> Result<Vec<&'static Row>> {
 
 fn run(context: &Context, step: &Step, row: &Row, series: &Series) -> Result<Vec<Outcome>> {
     if row.work == Work::Versions && !has_libdw() {
-        return Ok(skipped(
-            "",
-            "gendwarfksyms needs libdw: apt-get install libdw-dev",
-        ));
+        return Ok(skipped("", "gendwarfksyms needs libdw: apt-get install libdw-dev"));
     }
     let build = row.build(context)?;
     let targets = row.targets(has_rust(&build.fragments));
@@ -108,9 +105,8 @@ fn skipped(name: &str, reason: impl Into<String>) -> Vec<Outcome> {
 /// The results of a build's warnings.
 fn judge(context: &Context, log: &Path, series: &Series) -> Result<Vec<Outcome>> {
     let text = fs::read_to_string(log).with_context(|| format!("cannot read {}", log.display()))?;
-    let (ours, others): (Vec<_>, Vec<_>) = warnings(&text)
-        .into_iter()
-        .partition(|warning| warning.is_ours(series));
+    let (ours, others): (Vec<_>, Vec<_>) =
+        warnings(&text).into_iter().partition(|warning| warning.is_ours(series));
     let tree = format!("{}/", context.tree.display());
     // Some paths are relative to the build directory.
     let shorten = |text: &str| text.replace(&tree, "").replace("../../linux/", "");

@@ -77,16 +77,8 @@ pub static ROWS: [Row; 16] = [
         lines: "# CONFIG_TIME_NS is not set\n",
         ..RUST
     },
-    Row {
-        name: "c-offset-page",
-        fragments: &["base", "stock", "offset-page"],
-        ..RUST
-    },
-    Row {
-        name: "c",
-        fragments: &["base", "stock", "stock-vdso"],
-        ..RUST
-    },
+    Row { name: "c-offset-page", fragments: &["base", "stock", "offset-page"], ..RUST },
+    Row { name: "c", fragments: &["base", "stock", "stock-vdso"], ..RUST },
     Row {
         name: "modversions",
         fragments: &["base", "rust", "offset-page", "modversions"],
@@ -100,11 +92,7 @@ pub static ROWS: [Row; 16] = [
         work: Work::AlsoObjects(&["samples/rust/", "drivers/block/rnull/", "drivers/android/"]),
         ..RUST
     },
-    Row {
-        name: "up",
-        lines: "# CONFIG_SMP is not set\nCONFIG_NR_CPUS=1\n",
-        ..RUST
-    },
+    Row { name: "up", lines: "# CONFIG_SMP is not set\nCONFIG_NR_CPUS=1\n", ..RUST },
     // The vDSO with one counter and no auxiliary clocks, compiled for size.
     Row {
         name: "small",
@@ -114,12 +102,7 @@ pub static ROWS: [Row; 16] = [
                 CONFIG_CC_OPTIMIZE_FOR_SIZE=y\n",
         ..RUST
     },
-    Row {
-        name: "gcc",
-        compiler: Compiler::Gcc,
-        work: Work::Image,
-        ..RUST
-    },
+    Row { name: "gcc", compiler: Compiler::Gcc, work: Work::Image, ..RUST },
     Row {
         name: "i386",
         arch: "i386",
@@ -198,10 +181,8 @@ pub const OBJECTS: [&str; 16] = [
 pub const RUST_OBJECTS: [&str; 2] = ["rust/kernel.o", "rust/helpers/helpers.o"];
 
 /// Exported by C, implemented in Rust.
-pub const VERSIONED: (&str, &str) = (
-    "kernel/time/.namespace_init.o.cmd",
-    "do_timens_ktime_to_host",
-);
+pub const VERSIONED: (&str, &str) =
+    ("kernel/time/.namespace_init.o.cmd", "do_timens_ktime_to_host");
 
 impl Row {
     /// The build of the row.
@@ -255,11 +236,9 @@ impl Row {
         }
         let mut targets = OBJECTS.to_vec();
         targets.extend(match self.arch {
-            "x86_64" => &[
-                "arch/x86/entry/vdso/",
-                "arch/x86/kernel/tsc.o",
-                "drivers/misc/ntsync.o",
-            ][..],
+            "x86_64" => {
+                &["arch/x86/entry/vdso/", "arch/x86/kernel/tsc.o", "drivers/misc/ntsync.o"][..]
+            }
             "i386" => &["arch/x86/entry/vdso/", "arch/x86/kernel/tsc.o"],
             "riscv" => &["arch/riscv/kernel/vdso/", "arch/riscv/kernel/vdso.o"],
             _ => &[],
@@ -285,10 +264,7 @@ pub fn has_rust(fragments: &str) -> bool {
 fn all_rust_options(context: &Context) -> Result<String> {
     let pattern = r"^\s*(menu)?config ([A-Z0-9]+_)*RUST(_[A-Z0-9]+)*$";
     let options = kconfig_options(&context.tree, pattern)?;
-    Ok(options
-        .iter()
-        .map(|option| format!("{option}=y\n"))
-        .collect())
+    Ok(options.iter().map(|option| format!("{option}=y\n")).collect())
 }
 
 /// Removes an object, or those of a directory.

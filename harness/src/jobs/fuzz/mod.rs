@@ -63,10 +63,7 @@ pub fn replay(place: Place, seed: u64, request: &Request) -> Result<(String, boo
     let comparison = Comparison::new(place, seed);
     let [stock, other] = comparison.answers_to(std::slice::from_ref(request), 1)?;
     let (stock, other) = (&stock.answers[0], &other.answers[0]);
-    Ok((
-        side_by_side(place.kernel.name, &stock.lines(), &other.lines()),
-        same(stock, other),
-    ))
+    Ok((side_by_side(place.kernel.name, &stock.lines(), &other.lines()), same(stock, other)))
 }
 
 /// The sequences of one seed on both kernels.
@@ -95,21 +92,10 @@ impl<'a> Comparison<'a> {
 
     /// Runs requests on both kernels at the same time.
     fn answers_to(&self, requests: &[Request], most_deaths: usize) -> Result<[Answers; 2]> {
-        let Place {
-            context,
-            step,
-            kernel,
-            arguments,
-        } = self.place;
+        let Place { context, step, kernel, arguments } = self.place;
         let seed = self.seed;
         let run = move |step: &Step, kernel, arguments| {
-            let fuzzed = Fuzzed {
-                context,
-                step,
-                kernel,
-                seed,
-                arguments,
-            };
+            let fuzzed = Fuzzed { context, step, kernel, seed, arguments };
             fuzzed.run(requests, most_deaths)
         };
         thread::scope(|scope| {
@@ -125,10 +111,7 @@ impl<'a> Comparison<'a> {
     fn advance(&mut self, most: u32) -> Result<()> {
         let first = self.tally.sequences;
         let count = most.min(SEQUENCES);
-        let request = |sequence| Request {
-            sequence,
-            operations: None,
-        };
+        let request = |sequence| Request { sequence, operations: None };
         let requests: Vec<_> = (first..first + count).map(request).collect();
         let both = self.answers_to(&requests, DEATHS)?;
         let operations = u64::from(count) * u64::from(LENGTH);
@@ -137,8 +120,7 @@ impl<'a> Comparison<'a> {
             *time += answers.time;
             let errors = answers.errors.iter().cloned();
             let errors = errors.chain(answers.miscounts(operations));
-            self.errors
-                .extend(errors.map(|why| format!("{}: {why}", kernel.name)));
+            self.errors.extend(errors.map(|why| format!("{}: {why}", kernel.name)));
         }
         let [stock, other] = both;
         self.tally.count(&other.counts);
@@ -159,15 +141,10 @@ impl<'a> Comparison<'a> {
     fn explain(&self) -> Result<String> {
         let mut text = String::new();
         for &(sequence, line) in self.different.iter().take(SHRUNK) {
-            self.place
-                .step
-                .progress(0, &format!("shorten sequence {sequence}"));
+            self.place.step.progress(0, &format!("shorten sequence {sequence}"));
             // The difference is known: an error here must not hide it.
             text += &self.shortest(sequence, line).unwrap_or_else(|error| {
-                format!(
-                    "seed {}, sequence {sequence}: not shortened: {error:#}\n",
-                    self.seed
-                )
+                format!("seed {}, sequence {sequence}: not shortened: {error:#}\n", self.seed)
             });
         }
         Ok(text)
@@ -190,10 +167,8 @@ impl<'a> Comparison<'a> {
     fn shortest(&self, sequence: u32, line: usize) -> Result<String> {
         let seed = self.seed;
         let both = |lists: &[Vec<u32>]| {
-            let request = |operations: &Vec<u32>| Request {
-                sequence,
-                operations: Some(operations.clone()),
-            };
+            let request =
+                |operations: &Vec<u32>| Request { sequence, operations: Some(operations.clone()) };
             let requests: Vec<_> = lists.iter().map(request).collect();
             self.answers_to(&requests, requests.len())
         };

@@ -36,12 +36,7 @@ impl Request {
         let number = |text: &str| text.trim().parse::<u32>().map_err(|_| wrong);
         Ok(Self {
             sequence: number(sequence)?,
-            operations: Some(
-                operations
-                    .split(',')
-                    .map(number)
-                    .collect::<Result<_, _>>()?,
-            ),
+            operations: Some(operations.split(',').map(number).collect::<Result<_, _>>()?),
         })
     }
 
@@ -134,9 +129,7 @@ pub fn add_counts(counts: &mut Counts, output: &str) {
             continue;
         };
         let mut words = line.split(' ');
-        let kind = counts
-            .entry(words.next().unwrap_or_default().to_owned())
-            .or_default();
+        let kind = counts.entry(words.next().unwrap_or_default().to_owned()).or_default();
         while let (Some(outcome), Some(count)) = (words.next(), words.next()) {
             *kind.entry(outcome.to_owned()).or_default() += count.parse::<u64>().unwrap_or(0);
         }
@@ -194,12 +187,7 @@ impl Fuzzed<'_> {
 
     /// Runs the requests in one guest, as far as it gets.
     fn boot(&self, requests: &[Request], on_line: impl FnMut(&str)) -> Result<Transcript> {
-        let Self {
-            context,
-            step,
-            kernel,
-            ..
-        } = *self;
+        let Self { context, step, kernel, .. } = *self;
         let dir = context.out.join("guest");
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let lines = requests.iter().map(|request| request.to_line(self.seed));
@@ -244,10 +232,7 @@ mod tests {
     fn requests_come_from_the_command_line_and_go_to_the_guest() {
         let request = Request::parse("7:1,20,3").unwrap();
         assert_eq!(request.to_line(9), "list 9 7 1 20 3\n");
-        let all = Request {
-            sequence: 7,
-            operations: None,
-        };
+        let all = Request { sequence: 7, operations: None };
         assert_eq!(all.to_line(9), "hash 9 7 200\n");
         for wrong in ["", "7", "7:", "x:1", "7:1,,2"] {
             assert!(Request::parse(wrong).is_err(), "{wrong}");

@@ -17,10 +17,7 @@ pub fn shrink(
         let without = |left_out: &[usize]| -> Vec<u32> {
             let kept = |index: usize| !left_out.contains(&(index / size * size));
             let elements = list.iter().enumerate();
-            elements
-                .filter(|&(index, _)| kept(index))
-                .map(|(_, &element)| element)
-                .collect()
+            elements.filter(|&(index, _)| kept(index)).map(|(_, &element)| element).collect()
         };
         let candidates: Vec<_> = pieces.iter().map(|&piece| without(&[piece])).collect();
         let verdicts = fails(&candidates)?;
@@ -50,21 +47,13 @@ mod tests {
     use super::*;
 
     fn shortest(length: u32, wrong: impl Fn(&[u32]) -> bool) -> Vec<u32> {
-        shrink((0..length).collect(), |lists| {
-            Ok(lists.iter().map(|list| wrong(list)).collect())
-        })
-        .unwrap()
+        shrink((0..length).collect(), |lists| Ok(lists.iter().map(|list| wrong(list)).collect()))
+            .unwrap()
     }
 
     #[test]
     fn finds_those_that_are_needed() {
-        for needed in [
-            vec![],
-            vec![0],
-            vec![199],
-            vec![3, 4, 150],
-            vec![0, 77, 78, 199],
-        ] {
+        for needed in [vec![], vec![0], vec![199], vec![3, 4, 150], vec![0, 77, 78, 199]] {
             let found = shortest(200, |list| needed.iter().all(|n| list.contains(n)));
             assert_eq!(found, needed);
         }

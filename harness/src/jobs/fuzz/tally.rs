@@ -56,9 +56,7 @@ impl Tally {
     pub fn never_done(&self) -> Vec<String> {
         let failed = self.counts.iter();
         let failed = failed.filter(|(kind, outcomes)| !outcomes.contains_key(success(kind)));
-        failed
-            .map(|(kind, _)| format!("{kind} has never succeeded"))
-            .collect()
+        failed.map(|(kind, _)| format!("{kind} has never succeeded")).collect()
     }
 
     /// The outcomes of each kind of operation, a line each.
@@ -80,11 +78,7 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let operations = u64::from(self.sequences) * u64::from(LENGTH);
-        write!(
-            f,
-            "{} sequences, {operations} operations on each kernel",
-            self.sequences
-        )?;
+        write!(f, "{} sequences, {operations} operations on each kernel", self.sequences)?;
         for (kernel, time) in self.kernels.into_iter().zip(self.times) {
             let rate = operations as f64 / time.as_secs_f64();
             write!(f, ", {rate:.0} a second on {}", kernel.name)?;
