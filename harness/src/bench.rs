@@ -13,13 +13,13 @@ mod size;
 pub mod vdso;
 
 use crate::{
+    context::Context,
     guest::{self, initramfs, Guest, Machine},
     kernel::{
         build,
         kernels::{Kernel, RUST_BENCH, RUST_BENCH_CALLS, STOCK_BENCH},
     },
     session::{Session, Step},
-    Context,
 };
 use anyhow::{bail, ensure, Result};
 use output::Output;

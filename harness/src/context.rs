@@ -2,7 +2,7 @@
 
 //! The paths and tools of a run.
 
-use crate::{guest::Accelerator, kernel::toolchain};
+use crate::{guest::accelerator::Accelerator, kernel::toolchain};
 use anyhow::{anyhow, bail, Context as _, Result};
 use nix::{
     errno::Errno,

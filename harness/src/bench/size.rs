@@ -2,7 +2,7 @@
 
 //! How large objects are, as `llvm-size` tells.
 
-use crate::{kernel::kernels::Kernel, session::Step, Context};
+use crate::{context::Context, kernel::kernels::Kernel, session::Step};
 use anyhow::{ensure, Result};
 use serde::Serialize;
 use std::{

@@ -12,6 +12,7 @@ mod plot;
 mod report;
 
 use crate::{
+    context::Context,
     kernel::{
         build,
         kernels::{RUST, STOCK},
@@ -20,7 +21,6 @@ use crate::{
         statistics::{half, halves_differ, lowest, median},
         Session, Step,
     },
-    Context,
 };
 use anyhow::{bail, ensure, Context as _, Result};
 use clap::Args;

@@ -4,10 +4,10 @@
 
 use super::plan::{Plan, Selection};
 use crate::{
+    context::Context,
     jobs::{age::parse, column, Job},
     kernel::kernels::{RUST_BENCH, STOCK_BENCH},
     session::{unless, Check},
-    Context,
 };
 use anyhow::Result;
 use clap::Args;

@@ -5,6 +5,7 @@
 //! that a commit adds or changes.
 
 use crate::{
+    context::Context,
     guest::{initramfs, programs::STOCK},
     jobs::{programs, Place},
     kernel::{
@@ -15,7 +16,6 @@ use crate::{
         warnings::warnings,
     },
     session::{passed, Check, Column, Outcome, Session, Status, Step},
-    Context,
 };
 use anyhow::{ensure, Context as _, Result};
 use clap::Args;

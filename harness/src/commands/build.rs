@@ -3,7 +3,7 @@
 //! `build`: one kernel of the table.
 
 use super::plan::build_kernel;
-use crate::{kernel::kernels::Kernel, session::Session, Context};
+use crate::{context::Context, kernel::kernels::Kernel, session::Session};
 use anyhow::Result;
 use clap::Args;
 

@@ -4,6 +4,7 @@
 
 use super::plan::pack;
 use crate::{
+    context::Context,
     guest::ktap,
     jobs::{programs, Place},
     kernel::{
@@ -14,7 +15,6 @@ use crate::{
         warnings::warnings,
     },
     session::{passed, skipped, unless, Check, Column, Outcome, Session, Status, Step},
-    Context,
 };
 use anyhow::{bail, Context as _, Result};
 use std::{

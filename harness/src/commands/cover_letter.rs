@@ -3,7 +3,7 @@
 //! The series' cover letter: its text is in harness/series/cover-letter, its numbers in the results of
 //! the benchmarks.
 
-use crate::Context;
+use crate::context::Context;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use std::{fmt::Write, fs, path::Path};

@@ -7,6 +7,7 @@ mod report;
 
 use super::plan::{Plan, Selection};
 use crate::{
+    context::Context,
     guest::programs::SELFTESTS,
     jobs::{race::Rounds, Job},
     kernel::{
@@ -14,7 +15,6 @@ use crate::{
         series::Series,
     },
     session::Step,
-    Context,
 };
 use anyhow::{Context as _, Result};
 use profile::{counters_in, lcov, parse_lcov, Lines, Profile};

@@ -4,9 +4,9 @@
 
 use super::plan::{Plan, Selection};
 use crate::{
+    context::Context,
     jobs::Job,
     kernel::kernels::{RUST_FAULTS, STOCK_FAULTS},
-    Context,
 };
 use anyhow::Result;
 

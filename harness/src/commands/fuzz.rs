@@ -4,13 +4,13 @@
 
 use super::plan::{Plan, Selection};
 use crate::{
+    context::Context,
     jobs::{
         fuzz::{self, Request, LENGTH},
         Job, Place,
     },
     kernel::kernels::RUST,
     session::Session,
-    Context,
 };
 use anyhow::Result;
 use clap::Args;

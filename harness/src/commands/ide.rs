@@ -4,12 +4,12 @@
 
 use crate::{
     commands::plan::build_kernel,
+    context::Context,
     kernel::{
         build,
         kernels::{Kernel, RUST},
     },
     session::{passed, Column, Session},
-    Context,
 };
 use anyhow::{bail, Context as _, Result};
 use serde_json::Value;

@@ -4,6 +4,7 @@
 
 use super::plan::{build_kernel, pack};
 use crate::{
+    context::Context,
     guest::{self, initramfs, ktap, Guest},
     jobs::column,
     kernel::{
@@ -11,7 +12,6 @@ use crate::{
         selftests,
     },
     session::{passed, Check, Column, Session},
-    Context,
 };
 use anyhow::{bail, ensure, Context as _, Result};
 use clap::Args;

@@ -7,6 +7,7 @@
 
 use super::plan::{build_kernel, pack};
 use crate::{
+    context::Context,
     guest::{log, programs::SELFTESTS},
     jobs::{age, column, race::summary, race::Rounds, Findings, Job, Place},
     kernel::{
@@ -15,7 +16,6 @@ use crate::{
         series::{git_in, prepare},
     },
     session::{passed, Check, Column, Outcome, Session, Status, Step},
-    Context,
 };
 use anyhow::{bail, ensure, Context as _, Result};
 use clap::Args;

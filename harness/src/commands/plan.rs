@@ -3,7 +3,8 @@
 //! A plan: the jobs of a command on each kernel, and the one runner of plans.
 
 use crate::{
-    guest::initramfs,
+    context::Context,
+    guest::{clients, initramfs},
     jobs::{column, Findings, Job, Place},
     kernel::{
         build,
@@ -11,7 +12,6 @@ use crate::{
         selftests, series,
     },
     session::{passed, Column, Outcome, Session, Step},
-    Context,
 };
 use anyhow::{ensure, Context as _, Result};
 use clap::Args;
@@ -235,7 +235,7 @@ impl Plan {
                 })
             }
             Task::Clients => session.check("build the clients", Column::Host, |step| {
-                super::clients::build(context, step)?;
+                clients::build(context, step)?;
                 Ok(passed())
             }),
             Task::Pack(kernel) => pack(session, kernel),

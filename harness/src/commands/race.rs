@@ -5,13 +5,13 @@
 
 use super::plan::{Plan, Selection};
 use crate::{
+    context::Context,
     jobs::{
         race::{parse, zero_clock, Count, Rounds, FAILURES},
         Job,
     },
     kernel::kernels::{Kernel, RUST, RUST_STOCK_VDSO, STOCK, STOCK_OFFSET_PAGE},
     session::{unless, Check, Column},
-    Context,
 };
 use anyhow::Result;
 use clap::Args;

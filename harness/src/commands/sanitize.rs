@@ -4,13 +4,13 @@
 
 use super::plan::{Plan, Selection};
 use crate::{
+    context::Context,
     guest::{
         kcsan,
         programs::{OTHER_VDSO, SELFTESTS},
     },
     jobs::{age, race::Rounds, Job},
     kernel::kernels::{RUST_KASAN, RUST_KCSAN, RUST_STOCK_VDSO_KASAN, STOCK_KCSAN},
-    Context,
 };
 use anyhow::Result;
 

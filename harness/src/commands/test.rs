@@ -4,6 +4,7 @@
 
 use super::plan::{HostCheck, Plan, Selection};
 use crate::{
+    context::Context,
     guest::{
         ktap,
         programs::{NO_COUNTER, OTHER_VDSO, SELFTESTS},
@@ -14,7 +15,6 @@ use crate::{
         series::Series,
     },
     session::{passed, skipped, Outcome, Status, Step},
-    Context,
 };
 use anyhow::{bail, Result};
 use std::{fs, process::Command};

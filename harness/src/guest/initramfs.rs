@@ -6,12 +6,12 @@
 
 use super::programs::{List, CLIENT_LISTS, SELFTEST_LISTS};
 use crate::{
+    context::Context,
     kernel::{
         kernels::{Image as Packed, Kernel},
         toolchain::find,
     },
     session::Step,
-    Context,
 };
 use anyhow::{bail, Context as _, Result};
 use std::{

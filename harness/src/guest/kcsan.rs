@@ -2,11 +2,10 @@
 
 //! Reads KCSAN's reports, and tells those about time namespaces from the others.
 
-use super::log::message;
+use super::log::{message, DATA_RACE};
 use std::collections::BTreeMap;
 
-/// The first and the last line of a report.
-pub const DATA_RACE: &str = "BUG: KCSAN: ";
+/// The last line of a report.
 const RACE_END: &str = "==================================================================";
 /// The line above the stack frames of each of the two accesses in a report.
 const ACCESS: &str = " bytes by ";

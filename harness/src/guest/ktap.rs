@@ -4,8 +4,8 @@
 
 use super::programs::List;
 use crate::{
+    context::Context,
     session::{Check, Column, Outcome, Status, Unsteady},
-    Context,
 };
 use anyhow::{bail, Context as _, Result};
 use serde::Deserialize;

@@ -2,8 +2,6 @@
 
 //! Reads the kernel's log: the reports of its own defects.
 
-use super::kcsan;
-
 /// The first words of reports.
 const REPORTS: [&str; 9] = [
     "BUG:",
@@ -30,6 +28,8 @@ const REPORTS_INSIDE: [&str; 8] = [
 /// The start of a report of lockdep, in brackets as if it were a time stamp.
 const BRACKETED: &str = "[ BUG: ";
 
+/// The first words of a report of KCSAN.
+pub const DATA_RACE: &str = "BUG: KCSAN: ";
 /// The names in reports of sanitizers, kmemleak and lockdep.
 const SANITIZERS: [&str; 6] = [
     "KASAN",
@@ -63,7 +63,7 @@ pub fn message(mut line: &str) -> &str {
 /// Whether a line reports a defect.
 fn is_report(line: &str) -> bool {
     let message = message(line);
-    !message.starts_with(kcsan::DATA_RACE)
+    !message.starts_with(DATA_RACE)
         && (line.contains(BRACKETED)
             || REPORTS.iter().any(|start| message.starts_with(start))
             || REPORTS_INSIDE.iter().any(|part| message.contains(part)))

@@ -2,7 +2,7 @@
 
 //! The lists of programs that guests run, by the paths under which the kernel installs its selftests.
 
-use super::Machine;
+use super::config::Machine;
 use std::fmt::Write;
 
 /// The time namespace that a program starts in.

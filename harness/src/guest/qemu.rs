@@ -2,15 +2,18 @@
 
 //! QEMU's command line: the machines, and the choice between KVM and TCG.
 
-use super::run::{read_lossy, start};
+use super::{
+    accelerator::Accelerator,
+    process::{read_lossy, start},
+};
 use crate::{
+    context::Context,
     kernel::{kernels::Kernel, toolchain::find},
     session::{Step, POLL},
-    Context,
 };
 use anyhow::{Context as _, Result};
 use std::{
-    env, fs,
+    fs,
     path::Path,
     process::Command,
     sync::Mutex,
@@ -19,19 +22,6 @@ use std::{
 };
 
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
-
-/// The machine that a guest runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Machine {
-    /// Two CPUs.
-    Fast,
-    /// One CPU, for a job that needs no more: its emulation takes a fifth less.
-    Single,
-    /// Four CPUs. The host may have fewer.
-    Wide,
-    /// One emulated CPU whose TSC counts its instructions. Each run is the same.
-    Counting,
-}
 
 /// The options of [`Machine::Counting`]: an instruction takes a nanosecond of a clock that nothing
 /// else moves, and random numbers are the same in each run.
@@ -51,40 +41,6 @@ pub const COUNTING: [&str; 14] = [
     "-m",
     "2G",
 ];
-
-/// The executor of a guest's instructions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accelerator {
-    Kvm,
-    Tcg,
-}
-
-impl Accelerator {
-    fn arguments(self) -> [&'static str; 4] {
-        match self {
-            Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        match text {
-            "kvm" => Some(Self::Kvm),
-            "tcg" => Some(Self::Tcg),
-            _ => None,
-        }
-    }
-
-    /// The accelerator that `ACCEL=` names.
-    pub fn wanted() -> Result<Option<Self>> {
-        match env::var("ACCEL") {
-            Ok(text) if !text.is_empty() => Self::parse(&text)
-                .map(Some)
-                .with_context(|| format!("ACCEL={text} is unknown: give kvm or tcg")),
-            _ => Ok(None),
-        }
-    }
-}
 
 /// The emulator for 64-bit ARM.
 pub const QEMU_ARM64: &str = "qemu-system-aarch64";

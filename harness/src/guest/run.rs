@@ -3,20 +3,21 @@
 //! Boots a guest, follows its job to the end, and judges the run.
 
 use super::{
+    config::{Guest, Machine},
     kcsan, log,
-    qemu::{accelerator, counting, emulator, fast, Machine, QEMU_ARM64},
-    Guest,
+    process::{read_lossy, start},
+    qemu::{accelerator, counting, emulator, fast, QEMU_ARM64},
 };
 use crate::{
+    context::Context,
     kernel::{kernels::Kernel, toolchain::find},
     session::{Follower, Step, POLL},
-    Context,
 };
 use anyhow::{bail, Context as _, Result};
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Command, ExitStatus},
     sync::{
         atomic::{AtomicBool, Ordering},
         Arc,
@@ -63,17 +64,6 @@ enum Ending {
     Exited(ExitStatus),
     /// The harness killed it, for this reason.
     Killed(String),
-}
-
-/// A child that does not outlive its owner.
-pub struct Owned(pub Child);
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        // Both fail only when the child has ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// Runs a guest to its end and judges the run. `on_line` sees each line of the job's output.
@@ -255,24 +245,6 @@ pub fn shell(context: &Context, step: &Step, guest: &Guest) -> Result<()> {
         bail!("qemu-system-x86_64: {status}");
     }
     Ok(())
-}
-
-/// Starts a guest with its own errors in a log.
-pub fn start(qemu: &mut Command, errors: &Path) -> Result<Owned> {
-    let log =
-        fs::File::create(errors).with_context(|| format!("cannot write {}", errors.display()))?;
-    let child = qemu
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .spawn()
-        .context("cannot run QEMU: run `make setup`")?;
-    Ok(Owned(child))
-}
-
-/// A file's text, or an empty text if QEMU never made the file.
-pub fn read_lossy(path: &PathBuf) -> String {
-    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }
 
 /// The exit statuses in a guest's end markers.

@@ -4,7 +4,7 @@
 //!
 //! The guest's program, harness/guest/age.c, describes a cycle.
 
-use super::{Findings, Place};
+use super::findings::{Findings, Place};
 use crate::{
     guest::{self, initramfs, Guest, Transcript},
     session::{statistics::slope, unless},

@@ -2,7 +2,7 @@
 
 //! Makes each allocation of each operation fail once.
 
-use super::{Findings, Place};
+use super::findings::{Findings, Place};
 use crate::{
     guest::{self, initramfs, ktap, Guest},
     session::keep,

@@ -2,11 +2,14 @@
 
 //! Boots with KUnit and reads its results from the kernel's log.
 
-use super::{programs, Findings, Place};
+use super::{
+    findings::{Findings, Place},
+    programs,
+};
 use crate::{
+    context::Context,
     guest::{ktap, programs::KUNIT},
     session::Outcome,
-    Context,
 };
 use anyhow::Result;
 

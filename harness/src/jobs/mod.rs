@@ -4,21 +4,18 @@
 
 pub mod age;
 mod faults;
+mod findings;
 pub mod fuzz;
 mod kunit;
 pub mod programs;
 pub mod race;
 mod vdso_images;
 
+pub use findings::{column, Findings, Place};
 pub use kunit::results as kunit_results;
 pub use vdso_images::{compare as compare_vdso_images, Options as VdsoImagesOptions};
 
-use crate::{
-    guest::{programs::List, Transcript},
-    kernel::kernels::Kernel,
-    session::{unless, Check, Column, Step},
-    Context,
-};
+use crate::guest::programs::List;
 use anyhow::Result;
 use race::Rounds;
 
@@ -39,27 +36,6 @@ pub enum Job {
     Fuzz { seed: u64, sequences: u32 },
     /// The values that the vDSO images of this kernel and of the C kernel read, on the host.
     VdsoImages,
-}
-
-/// The findings of a job.
-#[derive(Default)]
-pub struct Findings {
-    /// The rows of the table.
-    pub checks: Vec<Check>,
-    /// The output of the kernel's guests.
-    pub transcripts: Vec<Transcript>,
-    /// Lines above the table.
-    pub text: String,
-}
-
-/// The place of a job: the command's context and step, the kernel, and arguments of its guests beyond the
-/// job's own.
-#[derive(Clone, Copy)]
-pub struct Place<'a> {
-    pub context: &'a Context,
-    pub step: &'a Step,
-    pub kernel: &'static Kernel,
-    pub arguments: &'a [String],
 }
 
 impl Job {
@@ -110,28 +86,6 @@ impl Job {
             Self::Fuzz { seed, sequences } => fuzz::run(place, seed, sequences),
             Self::VdsoImages => vdso_images::run(place),
         }
-    }
-}
-
-impl Place<'_> {
-    /// A check of this kernel, in its column, with its note.
-    fn check(&self, name: &str, results: Vec<crate::session::Outcome>) -> Check {
-        let name = format!("{name}{}", self.kernel.note);
-        Check::new(name, column(self.kernel), results)
-    }
-
-    /// The check of a guest's run as a whole.
-    fn guest_check(&self, name: &str, transcript: &Transcript) -> Check {
-        let failures = transcript.failures(self.kernel);
-        self.check(&format!("guest: {name}"), unless(failures))
-    }
-}
-
-/// The column of a kernel in the table.
-pub fn column(kernel: &Kernel) -> Column {
-    match kernel.is_rust() {
-        true => Column::Rust,
-        false => Column::C,
     }
 }
 

@@ -2,7 +2,7 @@
 
 //! Runs the programs of a list in a guest.
 
-use super::{column, Findings, Place};
+use super::findings::{column, Findings, Place};
 use crate::{
     guest::{
         self, initramfs, ktap,

@@ -6,7 +6,10 @@
 //! failures. On the C kernel of unmodified Linux the failures are the finding; on every other kernel they
 //! are failures of the check.
 
-use super::{column, programs, Findings, Place};
+use super::{
+    findings::{column, Findings, Place},
+    programs,
+};
 use crate::{
     guest::{
         ktap,

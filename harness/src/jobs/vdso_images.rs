@@ -3,7 +3,7 @@
 //! Maps vDSO images into a process of this machine, and checks the values that they read with every counter,
 //! those included that no guest here has.
 
-use super::{Findings, Place};
+use super::findings::{Findings, Place};
 use crate::{
     bench::vdso,
     kernel::kernels::STOCK,

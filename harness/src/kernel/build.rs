@@ -3,7 +3,7 @@
 //! Configures and builds kernels.
 
 use super::kernels::Kernel;
-use crate::{session::Step, Context};
+use crate::{context::Context, session::Step};
 use anyhow::{bail, Context as _, Result};
 use std::{
     collections::BTreeMap,

@@ -3,7 +3,7 @@
 //! The table of kernels. A kernel is a row: its source tree, its implementation of time namespaces,
 //! and the configuration fragments and command line that it has beyond these.
 
-use crate::Context;
+use crate::context::Context;
 use std::path::PathBuf;
 
 /// A source tree that kernels are built from.

@@ -3,7 +3,7 @@
 //! Builds the kernel's own selftests, for the host's C library, outside of the tree.
 
 use super::{build::plain_make, kernels::Kernel};
-use crate::{session::Step, Context};
+use crate::{context::Context, session::Step};
 use anyhow::{Context as _, Result};
 use std::{
     fs,

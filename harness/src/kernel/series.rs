@@ -6,7 +6,7 @@ use super::{
     diff::{added_lines, Added},
     kernels::Tree,
 };
-use crate::Context;
+use crate::context::Context;
 use anyhow::{bail, Result};
 use std::{collections::BTreeSet, path::Path, process::Command};
 

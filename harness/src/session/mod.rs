@@ -11,7 +11,7 @@ pub use report::{
 };
 pub use steps::{Follower, Step, Steps, POLL};
 
-use crate::Context;
+use crate::context::Context;
 use anyhow::{Context as _, Result};
 use std::{fs, io, time::Instant};
 

@@ -6,7 +6,7 @@
 //! counters at the end of a job, and this module puts them into the raw profile that LLVM's tools read, next
 //! to the records that the kernel's image has of them.
 
-use crate::{session::Step, Context};
+use crate::{context::Context, session::Step};
 use anyhow::{bail, ensure, Context as _, Result};
 use object::{Object as _, ObjectSection as _};
 use std::{collections::BTreeMap, path::Path, process::Command};

@@ -4,9 +4,9 @@
 
 use super::profile::Lines;
 use crate::{
+    context::Context,
     kernel::diff::Added,
     session::{Check, Column, Outcome, Status},
-    Context,
 };
 use anyhow::{ensure, Context as _, Result};
 use std::{

@@ -4,6 +4,7 @@
 
 use super::compiles;
 use crate::{
+    context::Context,
     guest::{
         self, initramfs, ktap, log,
         programs::{List, NO_VDSO, STOCK},
@@ -16,7 +17,6 @@ use crate::{
         toolchain::find,
     },
     session::{Column, Outcome, Status, Step},
-    Context,
 };
 use anyhow::{Context as _, Result};
 use std::{fs, path::PathBuf, process::Command, time::Duration};

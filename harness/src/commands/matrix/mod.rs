@@ -10,6 +10,7 @@ mod rows;
 
 use crate::{
     bench::vdso,
+    context::Context,
     jobs::compare_vdso_images,
     kernel::{
         build::{self, Build},
@@ -18,7 +19,6 @@ use crate::{
         warnings::warnings,
     },
     session::{Check, Column, Outcome, Session, Status, Step},
-    Context,
 };
 use anyhow::{Context as _, Result};
 use clap::Args;

@@ -3,11 +3,11 @@
 //! The table of configurations, and how each is built.
 
 use crate::{
+    context::Context,
     kernel::{
         build::{self, Build},
         series::kconfig_options,
     },
-    Context,
 };
 use anyhow::{Context as _, Result};
 use std::{fs, path::Path};

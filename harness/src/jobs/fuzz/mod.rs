@@ -13,7 +13,7 @@ mod tally;
 pub use requests::{Request, LENGTH};
 pub use tally::Tally;
 
-use super::{Findings, Place};
+use crate::jobs::findings::{Findings, Place};
 use crate::{
     kernel::kernels::{Kernel, RUST, STOCK},
     session::{unless, Step},

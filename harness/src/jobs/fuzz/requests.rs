@@ -3,10 +3,10 @@
 //! Runs sequences of operations on one kernel: the requests that the guest reads, and its answers.
 
 use crate::{
+    context::Context,
     guest::{self, initramfs, Guest, Machine, Transcript},
     kernel::kernels::Kernel,
     session::Step,
-    Context,
 };
 use anyhow::{bail, Context as _, Result};
 use std::{

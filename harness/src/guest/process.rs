@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The process of a guest.
+
+use anyhow::{Context as _, Result};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+/// A child that does not outlive its owner.
+pub struct Owned(pub Child);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // Both fail only when the child has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts a guest with its own errors in a log.
+pub fn start(qemu: &mut Command, errors: &Path) -> Result<Owned> {
+    let log =
+        fs::File::create(errors).with_context(|| format!("cannot write {}", errors.display()))?;
+    let child = qemu
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .context("cannot run QEMU: run `make setup`")?;
+    Ok(Owned(child))
+}
+
+/// A file's text, or an empty text if QEMU never made the file.
+pub fn read_lossy(path: &PathBuf) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+}
