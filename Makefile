@@ -6,12 +6,12 @@
 #   KDIR= or LINUX_TARBALL=   a Linux 7.3.y of your own instead of Debian's package
 #   RUSTC= LLVM= BINDGEN=     tools of your own
 #   JOBS= ACCEL=              parallel jobs; kvm or tcg
-#   SETUP=print               print what set-up would install, and how, and install nothing
+#   SETUP=print               print the packages and tools that set-up would install, and run nothing
 #   FORCE=1                   tree: drop your work in out/linux; refresh: overwrite changed patches
 
 .DEFAULT_GOAL := help
 .PHONY: help run test shell tree refresh setup build build-stock check bench bench-vdso series ide \
-	clean distclean
+	newcomer clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' Makefile | expand -t 14
@@ -50,12 +50,15 @@ bench: ## count the instructions of each operation on both kernels
 bench-vdso: ## time clock reads in both kernels' vDSO, on this machine
 	@./timens bench-vdso
 
-series: ## write the commits as mails into out/series, and try git am on them
+series: setup ## write the commits as mails into out/series, and try git am on them
 	@./timens cover-letter >out/cover-letter
 	@sh harness/series/export.sh out/cover-letter
 
 ide: ## let rust-analyzer work in out/linux
 	@./timens ide
+
+newcomer: ## run make run and make test in bare roots of Debian 12 and 13; NEWCOMER='--help'
+	@sh harness/setup/newcomer.sh $(NEWCOMER)
 
 clean: ## remove builds and results; keep the tools and the tree
 	@rm -rf out/bench out/build out/*/build out/cargo out/guest out/results out/series

@@ -1,44 +1,32 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# base.sh [DIR]: see that the Linux which the series is made for is here and genuine, and
-# put its files into DIR, a new directory. They are as old as this: whatever was built
-# from another base is older.
+# base.sh [DIR]: verify the Linux source that the series is based on, and put its files into DIR, a
+# new directory. The files get the current time, so that they are newer than everything built from
+# another base.
 #
-# It is the Debian package that BASE names, fetched through the mirror and keyring of this
-# machine's own apt and kept in the cache, or what KDIR= or LINUX_TARBALL= name.
+# The source is the Debian package that BASE names. It is fetched through the mirror and keyring of
+# this machine's own apt and kept in the cache. KDIR= or LINUX_TARBALL= name another source.
 
 set -eu
 TOP=$(cd "$(dirname "$0")/../.." && pwd -P)
 # shellcheck source=harness/setup/lib.sh
 . "$TOP/harness/setup/lib.sh"
+# shellcheck source=harness/setup/checks.sh
+. "$TOP/harness/setup/checks.sh"
 # shellcheck source=harness/series/lib.sh
 . "$TOP/harness/series/lib.sh"
 # shellcheck source=harness/setup/apt.sh
 . "$TOP/harness/setup/apt.sh"
-# shellcheck source=BASE
-. "$TOP/BASE"
 
 into=${1:-}
 otherwise=": give LINUX_TARBALL= or KDIR="
-# linux-source-7.3 is Linux 7.3.y.
-series=${PACKAGE#linux-source-}
-
-# check_version NAME VERSION: NAME is of the kernel series that the patches are for.
-check_version() {
-	case $2 in
-	"$series".*) ;;
-	"" | ..) die "$1: not a Linux source" ;;
-	*) die "$1: is Linux $2, but the series needs $series.y" ;;
-	esac
-}
-
-# check_sha256 FILE SUM: refuse FILE by name if it is not what BASE says.
+# check_sha256 FILE SUM: refuse FILE, by its name, if BASE has another checksum for it.
 check_sha256() {
 	sum=$(sha256 "$1")
-	[ "$sum" = "$2" ] || die "$(basename "$1"): sha256 is $sum, but BASE says $2"
+	[ "$sum" = "$2" ] || die "$(basename "$1"): sha256 is $sum, but BASE has $2"
 }
 
-# fetch: get the package, verify it, and put its tarball into the cache. Sets $tarball.
+# fetch: fetch the package, verify it, and put its tarball into the cache. Sets $tarball.
 fetch() {
 	scratch "$cache"
 	use_suite "$SUITE" "$PACKAGE"
@@ -72,30 +60,18 @@ from_package() {
 	[ -f "$tarball" ] || fetch
 }
 
-# check_tarball: LINUX_TARBALL is the one that BASE knows, or another $series.y.
-check_tarball() {
-	[ -f "$tarball" ] || die "LINUX_TARBALL=$tarball: no such file"
+# verify_tarball: LINUX_TARBALL is the tarball of BASE, or another Linux of the series' version.
+verify_tarball() {
 	[ "$(sha256 "$tarball")" != "$TARBALL_SHA256" ] || return 0
 	[ "$(basename "$tarball")" != "$PACKAGE.tar.xz" ] || check_sha256 "$tarball" "$TARBALL_SHA256"
 	makefile=$(tar -xOf "$tarball" --occurrence=1 --no-wildcards-match-slash --wildcards '*/Makefile' 2>/dev/null) ||
-		die "$tarball: truncated, or not a tar archive of Linux"
-	check_version "$tarball" "$(printf '%s\n' "$makefile" | linux_version)"
-}
-
-check_kdir() {
-	[ -f "$KDIR/Makefile" ] || die "KDIR=$KDIR: no Linux source there"
-	check_version "KDIR=$KDIR" "$(linux_version <"$KDIR/Makefile")"
-	if kdir_is_git "$KDIR"; then
-		return
-	fi
-	for made in .config include/config; do
-		[ ! -e "$KDIR/$made" ] || die "KDIR=$KDIR: was built in, run 'make mrproper' there first"
-	done
+		wrong LINUX_TARBALL "truncated, or not a tar archive of Linux: give another"
+	check_version LINUX_TARBALL "$(printf '%s\n' "$makefile" | linux_version)"
 }
 
 copy_kdir() {
 	if kdir_is_git "$KDIR"; then
-		# The files of HEAD, and none that are changed or merely lie there.
+		# The files of HEAD, without changes and untracked files.
 		GIT_INDEX_FILE=$into.index git -C "$KDIR" read-tree HEAD &&
 			GIT_INDEX_FILE=$into.index git -C "$KDIR" checkout-index -a --prefix="$into/" &&
 			rm "$into.index"
@@ -104,19 +80,17 @@ copy_kdir() {
 	fi
 }
 
+check_variables
 if [ -n "${KDIR:-}" ]; then
-	[ -z "${LINUX_TARBALL:-}" ] || die "KDIR= and LINUX_TARBALL= are both set: give one of them"
-	[ -d "$KDIR" ] || die "KDIR=$KDIR: no such directory"
 	KDIR=$(realpath "$KDIR")
-	check_kdir
 	say "base: Linux $(linux_version <"$KDIR/Makefile"), $KDIR"
 	[ -n "$into" ] || exit 0
 	mkdir -p "$into"
-	logged base-copy "base: copying $KDIR" copy_kdir || die "KDIR=$KDIR: could not be copied"
+	logged base-copy "base: copying $KDIR" copy_kdir || wrong KDIR "could not be copied: see above"
 else
 	if [ -n "${LINUX_TARBALL:-}" ]; then
 		tarball=$LINUX_TARBALL
-		check_tarball
+		verify_tarball
 	else
 		from_package
 	fi
@@ -126,6 +100,8 @@ else
 	logged base-unpack "base: unpacking" \
 		tar -xmf "$tarball" -C "$into" --strip-components=1 --no-same-owner ||
 		die "$tarball: truncated, or not a tar archive"
-	[ -f "$into/Makefile" ] || die "$tarball: not a Linux source"
-	check_version "$tarball" "$(linux_version <"$into/Makefile")"
+	case $(linux_version <"$into/Makefile") in
+	"$SERIES".*) ;;
+	*) die "$tarball: not a Linux $SERIES.y" ;;
+	esac
 fi

@@ -1,41 +1,42 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# series.sh COVER: write the commits of out/linux as mails into out/series, a cover letter with
-# the text in COVER (whose first line is the subject) and one patch for each, and see what
-# git am makes of them.
+# export.sh COVER: write the commits of out/linux as mails into out/series: a cover letter with the
+# text of the file COVER, whose first line is the subject, and one patch for each commit. Then apply
+# them with git am.
 #
 #   SIGNOFF="Name <mail>"   the submitter, who becomes the author and signs off
-#   ASSISTED="AGENT:MODEL"  the tools that had a part in it, for the Assisted-by: that they ask for
-#   TO= CC=                 addresses in place of those that get_maintainer.pl gives
-#   PREFIX="RFC PATCH"      what the subjects begin with
-#   ONTO=linux-source-7.2   also try that kernel of Debian's, in place of the newest
+#   ASSISTED="AGENT:MODEL"  the tools that took part, for an Assisted-by: trailer
+#   TO= CC=                 addresses that replace those of get_maintainer.pl
+#   PREFIX="RFC PATCH"      the prefix of the subjects
+#   ONTO=linux-source-7.2   also apply them on this kernel of Debian's, and not on the newest
 
 set -eu
 TOP=$(cd "$(dirname "$0")/../.." && pwd -P)
 # shellcheck source=harness/setup/lib.sh
 . "$TOP/harness/setup/lib.sh"
+# shellcheck source=harness/setup/checks.sh
+. "$TOP/harness/setup/checks.sh"
 # shellcheck source=harness/series/lib.sh
 . "$TOP/harness/series/lib.sh"
 # shellcheck source=harness/setup/apt.sh
 . "$TOP/harness/setup/apt.sh"
-# shellcheck source=BASE
-. "$TOP/BASE"
-# Looking at out/linux leaves its index alone.
+# git status must not write the index of out/linux.
 export GIT_OPTIONAL_LOCKS=0
 
 SIGNOFF=${SIGNOFF:-}
-# Where newer kernels than that of BASE appear.
+# The suites that have newer kernels than BASE.
 SUITES="$SUITE sid experimental"
-otherwise=": there is no other kernel to try the series on"
+otherwise=": there is no other kernel to apply the series on"
 
 check_signoff() {
-	# A second line must not pass for one.
+	# A second line must not pass the check below.
 	SIGNOFF=$(printf %s "$SIGNOFF" | tr '\n' '<')
 	printf '%s\n' "$SIGNOFF" | grep -Eq '^[^]<>()@,;:"\\[ ][^]<>()@,;:"\\[]* <[^<>@ ]+@[^<>@ ]+\.[^<>@ ]+>$' ||
-		die "SIGNOFF=$SIGNOFF: give it as SIGNOFF=\"Name <mail@domain>\""
+		wrong SIGNOFF "not a name and an address: give SIGNOFF=\"Name <mail@domain>\""
 }
 
-# identify COMMIT: be its author. One who hasn't signed off can't be that: who submits it is.
+# identify COMMIT: set git's author and committer to COMMIT's author, or to the submitter if the author
+# has not signed off.
 identify() {
 	GIT_AUTHOR_NAME=$(kgit log -1 --format=%an "$1")
 	GIT_AUTHOR_EMAIL=$(kgit log -1 --format=%ae "$1")
@@ -52,7 +53,7 @@ identify() {
 	export GIT_COMMITTER_NAME GIT_COMMITTER_EMAIL GIT_COMMITTER_DATE
 }
 
-# sign: make the commits anew, in the object store alone, with the submitter's trailer.
+# sign: make new commits, in the object store alone, with the submitter's trailer.
 sign() {
 	kgit rev-list --reverse "$base..$tip" >"$tmp/commits"
 	tip=$base
@@ -65,7 +66,7 @@ sign() {
 	done <"$tmp/commits"
 }
 
-# cover FILE: put the text that was given into the cover letter.
+# cover FILE: put the text of COVER into the cover letter FILE.
 cover() {
 	awk -v subject="$(head -n 1 "$text")" -v text="$tmp/blurb" '
 		/^Subject: / { sub(/\*\*\* SUBJECT HERE \*\*\*/, subject) }
@@ -74,23 +75,25 @@ cover() {
 	mv "$tmp/letter" "$1"
 }
 
-# people PATCH OPTION...: those of whom get_maintainer.pl says so; names in ASCII, as in mails.
+# people PATCH OPTION...: the addresses that get_maintainer.pl prints. Names are in ASCII, as mails need
+# it.
 people() {
 	(cd "$LINUX" && perl scripts/get_maintainer.pl --no-git --no-git-fallback --no-fixes --no-rolestats "$@") |
 		perl -CI -MEncode -pe 's/^"?([^"<]*[^\0-\x7f][^"<]*?)"? </encode("MIME-Q", $1) . " <"/e'
 }
 
-# without FILE: the lines of stdin that are not in FILE, each once.
+# without FILE: the lines of stdin that are not in FILE, without duplicates.
 without() {
 	awk 'NR == FNR { seen[$0] = 1; next } !seen[$0]++' "$1" -
 }
 
-# addresses FILE KIND: a header from the addresses in FILE, one on each line.
+# addresses FILE KIND: the header KIND with the addresses in FILE, one a line.
 addresses() {
 	[ ! -s "$1" ] || awk -v kind="$2" '{ printf "%s%s", (NR > 1 ? ",\n\t" : kind ": "), $0 } END { print "" }' "$1"
 }
 
-# mail_head MAIL TO CC: end the mail's head with these addresses, or with those of TO= and CC=.
+# mail_head MAIL TO CC: end the mail's header with the addresses in the files TO and CC, or with those
+# of TO= and CC=.
 mail_head() {
 	[ -z "${TO:-}" ] || say "$TO" >"$2"
 	[ -z "${CC:-}" ] || say "$CC" >"$3"
@@ -103,11 +106,11 @@ mail_head() {
 	mv "$tmp/mail" "$1"
 }
 
-# address: each patch goes to the maintainers, with a copy to the reviewers and the lists; the
-# cover letter to everybody.
+# address: address each patch to the maintainers, with a copy to the reviewers and the lists, and the
+# cover letter to all of them.
 address() {
 	while read -r patch; do
-		# Those who are told of what has the word "Rust" are not to be told of a sender's name.
+		# An entry of MAINTAINERS matches the word "Rust": it must not match the sender's name.
 		sed '1,/^$/{/^From: /d;}' "$patch" >"$tmp/unsigned"
 		people "$tmp/unsigned" --no-r --no-l >"$tmp/to"
 		people "$tmp/unsigned" | without "$tmp/to" >"$tmp/cc"
@@ -120,8 +123,8 @@ address() {
 	mail_head "$mails/0000-cover-letter.patch" "$tmp/to" "$tmp/cc"
 }
 
-# git in a repository that has the objects of out/linux, and in its work tree the files of the
-# series alone.
+# git in a repository that shares the objects of out/linux. Its work tree has only the files that the
+# series changes.
 agit() {
 	GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 git -C "$tmp/am" "$@"
 }
@@ -132,18 +135,18 @@ prepare_am() {
 	sed 's,^,/,' "$tmp/files" | agit sparse-checkout set --no-cone --stdin
 }
 
-# am_on_base: see that git am gives the very files of the series.
+# am_on_base: apply the mails on the base, and check that the result is the series.
 am_on_base() {
 	agit checkout -q --detach "$base"
 	xargs -d '\n' git -C "$tmp/am" am -q <"$tmp/patches" >"$tmp/err" 2>&1 ||
-		die "git am does not take the series on $on_base: $(grep -m 1 ^error "$tmp/err")"
+		die "git am does not apply the series on $on_base: $(grep -m 1 ^error "$tmp/err")"
 	[ "$(agit rev-parse 'HEAD^{tree}')" = "$(kgit rev-parse "$tip^{tree}")" ] ||
-		die "git am takes the series on $on_base, but gives other files than out/linux has"
-	say "series: git am takes it on $on_base (base-commit $(kgit rev-parse --short=12 "$base"))"
+		die "git am applies the series on $on_base, but the files differ from out/linux"
+	say "series: git am applies it on $on_base (base-commit $(kgit rev-parse --short=12 "$base"))"
 }
 
-# debian_edits: the files of the package that are not Linux's own. Packaging gives what it
-# patches the time of the package, and leaves all other files that of the release.
+# debian_edits TARBALL: the files of the package that Debian has patched. They have the time of the
+# package, all other files that of the release.
 debian_edits() {
 	tar --utc --full-time -tvf "$1" |
 		awk '/^-/ { time = $4 " " $5; count[time]++; sub("^[^/]*/", "", $6); of[$6] = time }
@@ -151,22 +154,22 @@ debian_edits() {
 			   for (file in of) if (of[file] != most) print file }' | sort
 }
 
-# check_debian: no file that the series edits is one that Debian has patched.
+# check_debian: refuse a series that edits a file which Debian has patched.
 check_debian() {
 	if [ "$(state base)" != "tarball $TARBALL_SHA256" ]; then
-		say "series: skipped: what Debian patches, as the base is not the package of BASE"
+		say "series: skipped: the check for Debian's patches: the base is not the package of BASE"
 		return
 	fi
 	tarball=$(sh "$TOP/harness/series/base.sh" | sed -n 's/^base: \(.*\), verified$/\1/p')
 	debian_edits "$tarball" >"$tmp/debian"
-	[ -s "$tmp/debian" ] || die "$tarball: all files have one time: what Debian patched cannot be told"
+	[ -s "$tmp/debian" ] || die "$tarball: all files have the same time, so those that Debian patched are unknown"
 	sort "$tmp/files" | comm -12 - "$tmp/debian" >"$tmp/both"
 	[ ! -s "$tmp/both" ] ||
-		die "the series edits what Debian patches, and may not fit the release: $(paste -sd ' ' "$tmp/both")"
-	say "series: edits none of the $(wc -l <"$tmp/debian") files that are Debian's (by their time in $(basename "$tarball"))"
+		die "the series edits files that Debian patches, and may not apply to the release: $(paste -sd ' ' "$tmp/both")"
+	say "series: edits none of the $(wc -l <"$tmp/debian") files that Debian patches (by their time in $(basename "$tarball"))"
 }
 
-# newest: the package and version of the newest kernel source that Debian has, or of $ONTO's.
+# newest: print the version and package of Debian's newest kernel source, or of $ONTO.
 newest() {
 	private_apt
 	while read -r archive; do
@@ -180,8 +183,8 @@ newest() {
 	die "apt finds no ${ONTO:-linux-source} in $SUITES$(apt_reason)$otherwise"
 }
 
-# import PACKAGE VERSION: make a commit on top of the base that has the series' files as that
-# kernel has them, so that git can merge. Prints the commit.
+# import PACKAGE VERSION: make a commit on top of the base with that kernel's version of the files that
+# the series changes, so that git can merge. Prints the commit.
 import() {
 	export APT_CONFIG="$tmp/apt.conf" GIT_INDEX_FILE="$tmp/index"
 	(cd "$tmp" && apt-get download "$1=$2" </dev/null) >"$tmp/err" 2>&1 ||
@@ -197,8 +200,8 @@ import() {
 	agit commit-tree -p "$base" -m "$1 $2" "$(agit write-tree)"
 }
 
-# am_onto NAME COMMIT: what git am does there, patch by patch, and what a merge would, file by
-# file.
+# am_onto NAME COMMIT: apply the mails on COMMIT and print the result for each patch, then the files
+# in which a merge has conflicts.
 am_onto() {
 	agit checkout -q --detach "$2"
 	while read -r patch; do
@@ -210,7 +213,7 @@ am_onto() {
 		files=$(sed -n 's/^error: \([^:]*\): \(patch does not\|does not exist\|already exists\).*/\1/p' "$tmp/err" | sort -u | paste -sd ' ')
 		agit am --abort
 		if ! agit am -q --3way "$patch" >/dev/null 2>&1; then
-			say "  $name: does not apply ($files), the patches after it were not tried"
+			say "  $name: does not apply ($files); the later patches were not applied"
 			agit am --abort
 			break
 		fi
@@ -220,7 +223,7 @@ am_onto() {
 		say "series: $1: a three-way merge of the whole series has conflicts in $(tail -n +2 "$tmp/merge" | paste -sd ' ')"
 }
 
-# am_on_newest: the same on the newest kernel that Debian has.
+# am_on_newest: apply the mails on the newest kernel that Debian has.
 am_on_newest() {
 	(newest >"$tmp/newest") 2>"$tmp/err" || {
 		say "series: skipped: the newest kernel, $(sed 's/^error: //' "$tmp/err")"
@@ -228,7 +231,7 @@ am_on_newest() {
 	}
 	read -r version package <"$tmp/newest"
 	if [ "${version%%-*}" = "${VERSION%%-*}" ]; then
-		say "series: that is the newest that Debian has ($package $version in $SUITES)"
+		say "series: Debian has no newer kernel ($package $version in $SUITES)"
 		return
 	fi
 	say "series: on $package $version:"
@@ -236,7 +239,7 @@ am_on_newest() {
 	am_onto "$package $version" "$commit"
 }
 
-# sizes: the series, with the lines that each commit adds and removes.
+# sizes: print the lines that each commit adds and removes.
 sizes() {
 	kgit log --reverse --no-renames --format='>%s' --numstat "$base..$tip" |
 		awk '
@@ -249,13 +252,15 @@ sizes() {
 			END { flush(); printf "series: the largest, with %d lines: %s\n", most, largest }'
 }
 
-text=${1:?usage: series.sh COVER}
+check_variables
+! only_prints || exit 0
+text=${1:?usage: export.sh COVER}
+[ -z "$SIGNOFF" ] || check_signoff
+[ -z "${ASSISTED:-}" ] || [ -n "$SIGNOFF" ] || wrong ASSISTED "the series is not signed off: give SIGNOFF= too"
 lock "$TOP/out/.lock"
 scratch "$TOP/out"
-[ -z "$SIGNOFF" ] || check_signoff
-[ -z "${ASSISTED:-}" ] || [ -n "$SIGNOFF" ] || die "ASSISTED= is for a series that is signed off: give SIGNOFF= too"
-prepared
-settled
+require_prepared
+require_committed
 base=$(kgit rev-parse refs/tags/base)
 tip=$(kgit rev-parse series)
 unfinished=$(kgit log --format=%s "$base..$tip" | grep -m 1 '^[a-z]*! ' || :)
@@ -279,9 +284,9 @@ am_on_base
 check_debian
 am_on_newest
 if [ -n "$SIGNOFF" ]; then
-	say "series: signed off by $SIGNOFF, who certifies Documentation/process/submitting-patches.rst with it."
+	say "series: signed off by $SIGNOFF, as Documentation/process/submitting-patches.rst explains."
 else
-	say "series: nobody has signed off: give SIGNOFF=\"Name <mail>\" to submit it (see Documentation/process/submitting-patches.rst)."
+	say "series: not signed off: to submit it, give SIGNOFF=\"Name <mail>\" (see Documentation/process/submitting-patches.rst)."
 fi
-say "  That asks for Fixes: where a patch mends a commit, and Cc: stable@vger.kernel.org where it is to be backported;"
-say "  Documentation/process/coding-assistants.rst asks for Assisted-by: where it applies."
+say "  It requires Fixes: in a patch that fixes a commit, and Cc: stable@vger.kernel.org for a backport."
+say "  Documentation/process/coding-assistants.rst requires Assisted-by: where it applies."

@@ -6,47 +6,41 @@
 LINUX=$TOP/out/linux
 STOCK=$TOP/out/stock/linux
 
-# linux_version: the version in a kernel's top Makefile, read from stdin.
-linux_version() {
-	awk '$2 == "=" && NF <= 3 { v[$1] = $3 }
-	     $1 == "EXTRAVERSION" { print v["VERSION"] "." v["PATCHLEVEL"] "." v["SUBLEVEL"] v["EXTRAVERSION"]; exit }'
-}
-
-# kdir_is_git DIR: is DIR the top of a git work tree (and not merely inside one)?
-kdir_is_git() {
-	[ "$(git -C "$1" rev-parse --show-toplevel 2>/dev/null)" = "$(realpath "$1")" ]
-}
-
-# git in the prepared tree, with nobody's configuration but that tree's.
+# git in the prepared tree, with that tree's configuration alone.
 kgit() {
 	GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 git -C "$LINUX" "$@"
 }
 
-# What the scripts know about out/linux is in its .git/timens: the base that is in the
-# object store (imported), the base (base) and commit (prepared) in the work tree, the hash
-# over all that these were made from (stamp), the commit in out/stock/linux (stock), and files that are there while the work tree
-# (moving) or the checkout (refreshing) is being changed: a later run then finishes the job.
+# The state of out/linux is in files of its .git/timens:
+#   imported    the key of the base in the object store
+#   base        the key of the base in the work tree
+#   prepared    the commit in the work tree
+#   stamp       a hash over all inputs of that commit
+#   stock       the commit in out/stock/linux
+#   moving      exists while the work tree changes
+#   refreshing  exists while the checkout changes
+# A later run finishes a change that was interrupted.
 STATE=$LINUX/.git/timens
 
 state() {
 	cat "$STATE/$1" 2>/dev/null || :
 }
 
-# prepared: see that 'make tree' made out/linux.
-prepared() {
+# require_prepared: refuse an out/linux that 'make tree' did not finish.
+require_prepared() {
 	if [ ! -e "$STATE/stamp" ] || [ -e "$STATE/moving" ]; then
 		die "out/linux is not prepared: run 'make tree' first"
 	fi
 }
 
-# settled: see that all of out/linux is committed, on its branch.
-settled() {
+# require_committed: refuse an out/linux that has uncommitted changes, or is not on its branch.
+require_committed() {
 	[ "$(kgit symbolic-ref -q HEAD)" = refs/heads/series ] ||
 		die "out/linux is not on its branch 'series' (a rebase under way?): finish that there first"
 	[ -z "$(kgit status --porcelain)" ] || die "out/linux has uncommitted changes: commit them there first"
 }
 
-# overlay_files DIR BASE: the files in DIR that lie in a directory which Linux has too.
+# overlay_files DIR BASE: the files of DIR that are in a directory of Linux.
 overlay_files() {
 	kgit ls-tree -d --name-only "$2" >"$tmp/dirs"
 	if [ "$1" = "$TOP" ]; then
@@ -57,17 +51,17 @@ overlay_files() {
 		(cd "$1" && find . -path ./patches -prune -o -type f -print) | sed 's,^\./,,' >"$tmp/known"
 	fi
 	while read -r file; do
-		# Removed, but not yet in git's index.
+		# A removed file can still be in git's index.
 		[ ! -e "$1/$file" ] || printf '%s\n' "$file"
 	done <"$tmp/known" | sort -u
 }
 
-# series_lines DIR: the lines of the series, without comments.
+# series_lines DIR: the lines of patches/series, without comments.
 series_lines() {
 	sed '/^[[:space:]]*#/d; /^[[:space:]]*$/d' "$1/patches/series"
 }
 
-# series_stamp BASE KEY: a hash over everything that the prepared tree is made from.
+# series_stamp BASE KEY: a hash over all inputs of the prepared tree.
 series_stamp() {
 	[ -f "$TOP/patches/series" ] || die "patches/series is missing"
 	overlay_files "$TOP" "$1" >"$tmp/overlay"
@@ -85,8 +79,8 @@ series_stamp() {
 	sha256 "$tmp/inputs"
 }
 
-# check_series DIR BASE: everything in DIR is named once, and everything named is there.
-# Leaves the series in $tmp/series.
+# check_series DIR BASE: refuse a patch or new file in DIR that patches/series does not name exactly
+# once, and a name without a file. Writes the lines of the series to $tmp/series.
 check_series() {
 	series_lines "$1" >"$tmp/series"
 	awk '{ print $1 }' "$tmp/series" | sort >"$tmp/patches-named"
@@ -99,7 +93,7 @@ check_series() {
 		twice=$(uniq -d "$tmp/$kind-named" | head -n 1)
 		[ -z "$twice" ] || die "$twice: named twice in patches/series"
 		lost=$(comm -23 "$tmp/$kind-named" "$tmp/$kind-there" | head -n 1)
-		[ -z "$lost" ] || die "$where$lost: named in patches/series, but there is no such file (or no such directory in Linux)"
+		[ -z "$lost" ] || die "$where$lost: named in patches/series, but there is no such file, or Linux has no such directory"
 		stray=$(comm -13 "$tmp/$kind-named" "$tmp/$kind-there" | head -n 1)
 		[ -z "$stray" ] || die "$where$stray: not named in patches/series, add it there or remove it"
 	done
@@ -110,7 +104,7 @@ check_series() {
 	done <"$tmp/files-named"
 }
 
-# check_edits PATCH BASE: the diff in $tmp/diff only edits files that Linux has.
+# check_edits PATCH BASE: refuse the diff in $tmp/diff unless it only edits files that Linux has.
 check_edits() {
 	kgit apply --numstat --summary "$tmp/diff" >"$tmp/edits" 2>"$tmp/err" ||
 		die "patches/$1: cannot be read: $(head -n 1 "$tmp/err")"
@@ -123,8 +117,8 @@ check_edits() {
 	done <"$tmp/edited"
 }
 
-# build_series DIR BASE: make the commits of DIR's series on top of BASE, in the object
-# store alone, and print the last of them.
+# build_series DIR BASE: make the commits of DIR's series on top of BASE, in the object store alone,
+# and print the last commit.
 build_series() {
 	check_series "$1" "$2"
 	export GIT_INDEX_FILE="$tmp/index"
@@ -165,13 +159,13 @@ build_series() {
 	printf '%s\n' "$tip"
 }
 
-# move_to BASE COMMIT KEY STAMP: make COMMIT the branch "series" and the work tree, where
-# git writes only the files that differ.
+# move_to BASE COMMIT KEY STAMP: move the branch "series" and the work tree to COMMIT. git writes
+# only the files that differ.
 move_to() {
 	say "$2" >"$STATE/moving" &&
 		kgit update-ref refs/tags/base "$1" &&
 		kgit symbolic-ref HEAD refs/heads/series || return
-	# Only brings the times in the index up to date; what differs is no failure.
+	# This updates the times in the index. It fails if files differ, which is no error here.
 	kgit update-index -q --refresh || :
 	kgit -c checkout.workers=0 reset -q --hard "$2" &&
 		kgit clean -qfd &&

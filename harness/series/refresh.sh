@@ -1,25 +1,25 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# refresh.sh: bring the commits base..series of out/linux back into patches/ and the new
-# files of the checkout.
-# refresh.sh --check: prepare the commits from the checkout and bring them back into a
-# scratch directory; fail if that differs from the checkout. Changes nothing.
+# refresh.sh: write the commits base..series of out/linux into patches/ and the new files of the
+# checkout.
+# refresh.sh --check: prepare the commits from the checkout and write them into a scratch directory.
+# Fail if that differs from the checkout. Changes nothing.
 
 set -eu
 TOP=$(cd "$(dirname "$0")/../.." && pwd -P)
 # shellcheck source=harness/setup/lib.sh
 . "$TOP/harness/setup/lib.sh"
+# shellcheck source=harness/setup/checks.sh
+. "$TOP/harness/setup/checks.sh"
 # shellcheck source=harness/series/lib.sh
 . "$TOP/harness/series/lib.sh"
-# shellcheck source=BASE
-. "$TOP/BASE"
 
 commit_name() {
 	kgit log -1 --format='%h ("%s")' "$1"
 }
 
-# new_files BASE COMMIT: the files that COMMIT brings. It may also edit files that Linux
-# has, and nothing else.
+# new_files BASE COMMIT: the files that COMMIT adds. Refuses a COMMIT that does more than adding files
+# and editing files that Linux has.
 new_files() {
 	kgit diff-tree -r --no-renames --no-commit-id --name-status "$2" >"$tmp/changes"
 	while read -r what file; do
@@ -39,12 +39,12 @@ new_files() {
 	done <"$tmp/changes"
 }
 
-# export_series BASE TIP DIR: write BASE..TIP into DIR, as patches, series and new files.
+# export_series BASE TIP DIR: write BASE..TIP into DIR, as patches, patches/series and new files.
 export_series() {
 	kgit merge-base --is-ancestor "$1" "$2" || die "branch 'series' of out/linux is not on top of 'base'"
 	[ -z "$(kgit rev-list --merges "$1..$2")" ] || die "branch 'series' of out/linux has merges: rebase it"
 	mkdir -p "$3/patches"
-	# What the series says above its first patch stays.
+	# The comments above the first patch stay.
 	sed -n '/^[[:space:]]*\(#.*\)\{0,1\}$/!q;p' "$TOP/patches/series" >"$3/patches/series"
 	kgit format-patch --always --no-numbered --zero-commit --no-signature --abbrev=12 \
 		--no-renames --diff-filter=M -o "$3/patches" "$1..$2" >"$tmp/exported"
@@ -62,13 +62,14 @@ export_series() {
 	)
 }
 
-# named_files DIR: what belongs to the series in DIR.
+# named_files DIR: the files in DIR that belong to the series.
 named_files() {
 	printf 'patches/series\n'
 	series_lines "$1" | awk '{ print "patches/" $1; for (i = 2; i <= NF; i++) print $i }'
 }
 
-# identity BASE TIP: all of the commits that must survive: files, messages, authors, dates.
+# identity BASE TIP: everything in the commits that a refresh must keep: files, messages, authors and
+# dates.
 identity() {
 	kgit log --format='%T%n%an <%ae>%n%ad%n%B' "$1..$2"
 }
@@ -81,18 +82,18 @@ check() {
 		named_files "$TOP" >"$tmp/named"
 		(cd "$TOP" && xargs cp --parents --preserve=mode -t "$tmp/now") <"$tmp/named"
 		(cd "$tmp" && git diff --no-index --no-ext-diff --name-status now again) ||
-			die "the checkout is not what preparing and refreshing it gives: see the files above, run 'make refresh'"
+			die "preparing and refreshing changes the files above: run 'make refresh'"
 	else
-		# On another base, line numbers and hashes in the patches may well be others.
+		# On another base, line numbers and hashes in the patches can differ.
 		rebuilt=$(build_series "$tmp/again" "$base")
 		[ "$rebuilt" = "$tip" ] ||
-			die "preparing what refresh writes gives other commits"
+			die "preparing the refreshed patches gives other commits"
 	fi
 	say "refresh: preparing and refreshing $(wc -l <"$tmp/commits") commits gives zero diff"
 }
 
 refresh() {
-	settled
+	require_committed
 	stamp=$(series_stamp "$base" "$(state base)")
 	if [ -z "${FORCE:-}" ] && [ ! -e "$STATE/refreshing" ] && [ "$stamp" != "$(state stamp)" ]; then
 		die "patches/ or new files changed since out/linux was prepared: 'make refresh FORCE=1' overwrites these changes"
@@ -101,7 +102,7 @@ refresh() {
 	export_series "$base" "$tip" "$tmp/again"
 	rebuilt=$(build_series "$tmp/again" "$base")
 	[ "$(identity "$base" "$rebuilt")" = "$(identity "$base" "$tip")" ] ||
-		die "a commit does not survive the way through a patch (is there a line '---' or 'diff' in its message?)"
+		die "a commit differs after it has become a patch: is there a line '---' or 'diff' in its message?"
 
 	say "$tip" >"$STATE/refreshing"
 	named_files "$TOP" | sort >"$tmp/old"
@@ -120,16 +121,18 @@ refresh() {
 		cp --preserve=mode "$tmp/again/$file" "$TOP/$file"
 		say "refresh: wrote $file"
 	done <"$tmp/named"
-	# The same files as commits that 'make tree' would make, so that it has nothing to do.
+	# Move to the commits that 'make tree' would make, so that it has nothing to do.
 	stamp=$(series_stamp "$base" "$(state base)")
 	move_to "$base" "$rebuilt" "$(state base)" "$stamp"
 	rm "$STATE/refreshing"
 	say "refresh: the checkout has the $(wc -l <"$tmp/commits") commits of out/linux"
 }
 
+check_variables
+! only_prints || exit 0
 lock "$TOP/out/.lock"
 scratch "$TOP/out"
-prepared
+require_prepared
 [ -f "$TOP/patches/series" ] || die "patches/series is missing"
 base=$(kgit rev-parse refs/tags/base)
 case ${1:-} in

@@ -1,48 +1,46 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Prepare out/linux: a git repository with one commit for the base (tag "base") and one
-# for each line of patches/series (branch "series"). And out/stock/linux: the base alone,
-# of which the kernel that ours is compared with is built.
+# for each line of patches/series (branch "series"). And out/stock/linux: the base alone, the source
+# of the C kernel.
 #
-# The commits are made in the object store alone. Only then does the work tree move, and
-# git writes no file that stays the same: a kernel build after it stays short.
+# The commits are made in the object store alone. Then the work tree moves to the last one. git
+# writes only the files that differ, so the next kernel build is short.
 
 set -eu
 TOP=$(cd "$(dirname "$0")/../.." && pwd -P)
 # shellcheck source=harness/setup/lib.sh
 . "$TOP/harness/setup/lib.sh"
+# shellcheck source=harness/setup/checks.sh
+. "$TOP/harness/setup/checks.sh"
 # shellcheck source=harness/series/lib.sh
 . "$TOP/harness/series/lib.sh"
-# shellcheck source=BASE
-. "$TOP/BASE"
 
-# base_key: names the base that is asked for.
+# base_key: a text that identifies the base which the user's variables name.
 base_key() {
-	[ -z "${KDIR:-}" ] || [ -d "$KDIR" ] || die "KDIR=$KDIR: no such directory"
 	if [ -n "${KDIR:-}" ] && kdir_is_git "$KDIR"; then
 		printf 'git %s\n' "$(git -C "$KDIR" rev-parse 'HEAD^{tree}')"
 	elif [ -n "${KDIR:-}" ]; then
 		(cd "$KDIR" && find . -type f -printf '%p %s %T@\n') | sort >"$tmp/kdir"
 		printf 'dir %s\n' "$(sha256 "$tmp/kdir")"
 	elif [ -n "${LINUX_TARBALL:-}" ]; then
-		[ -f "$LINUX_TARBALL" ] || die "LINUX_TARBALL=$LINUX_TARBALL: no such file"
 		printf 'tarball %s\n' "$(sha256 "$LINUX_TARBALL")"
 	else
 		printf 'tarball %s\n' "$TARBALL_SHA256"
 	fi
 }
 
-# git for the base's files in $tmp/base, with the repository $store and the index $index.
+# git with the base's files, $tmp/base, as work tree, the repository $store and the index $index.
 base_git() {
 	GIT_INDEX_FILE=$index GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 \
 		git -C "$tmp/base" --git-dir="$store" --work-tree="$tmp/base" "$@"
 }
 
-# import_base KEY: bring the base into the object store, as refs/timens/base. The first
-# time, the unpacked files then become out/linux, in one step.
+# import_base KEY: add the base to the object store, as refs/timens/base. If there is no out/linux
+# yet, the unpacked files become it, in one step.
 import_base() {
 	sh "$TOP/harness/series/base.sh" "$tmp/base"
-	# Debian's package has git ignore all but its packaging: new files would go unseen.
+	# Debian's .gitignore ignores all files but its packaging, so git would not see new files.
 	[ ! -f "$tmp/base/.gitignore" ] ||
 		sed -i '/^# Debian packaging: ignore everything/,$d' "$tmp/base/.gitignore"
 	if [ -e "$LINUX" ]; then
@@ -54,12 +52,12 @@ import_base() {
 		base_git init -q -b series
 		base_git config gc.auto 0
 		base_git config core.untrackedCache true
-		# Plain hunk headers: what git knows of C and Rust changes from version to
-		# version, and would change the patches with it.
+		# Plain hunk headers: git's rules for C and Rust change from version to version,
+		# and the patches would change with them.
 		mkdir -p "$store/info" "$store/timens"
 		say '* !diff' >"$store/info/attributes"
 	fi
-	# Above the threshold git writes straight into one pack: no hundred thousand files.
+	# Files above the threshold go straight into one pack, not into 100,000 loose objects.
 	logged tree-import "tree: importing the base into git" \
 		base_git -c core.bigFileThreshold=1 -c core.compression=1 add -Af . ||
 		die "the base could not be imported"
@@ -76,7 +74,8 @@ import_base() {
 	[ -e "$LINUX" ] || mv "$tmp/base" "$LINUX"
 }
 
-# own_work: say in what way out/linux is not as this script left it, if at all.
+# own_work: print how the user has changed out/linux since this script wrote it. Prints nothing if
+# it is unchanged.
 own_work() {
 	if [ "$(kgit symbolic-ref -q HEAD)" != refs/heads/series ]; then
 		say "is not on its branch 'series' (a rebase under way?)"
@@ -99,13 +98,15 @@ stock_tree() {
 	say "$commit" >"$STATE/stock"
 }
 
+check_variables
+! only_prints || exit 0
 lock "$TOP/out/.lock"
 scratch "$TOP/out"
 [ ! -e "$LINUX" ] || [ -d "$STATE" ] || die "out/linux was not made by 'make tree': move it away"
 
 key=$(base_key)
 if [ -n "${FORCE:-}" ] || [ -e "$STATE/moving" ]; then
-	# Nothing in the work tree counts: not even what an interrupted git left there.
+	# The work tree is overwritten, including the state of an interrupted git.
 	rm -rf "$LINUX/.git/index.lock" "$LINUX/.git/rebase-merge" "$LINUX/.git/rebase-apply"
 else
 	work=
@@ -119,7 +120,7 @@ else
 		fi
 	fi
 	[ -z "$work" ] ||
-		die "out/linux $work: commit there and run 'make refresh' to keep them, or 'make tree FORCE=1' to drop them"
+		die "out/linux $work: commit there and run 'make refresh' to keep your work, or run 'make tree FORCE=1' to drop it"
 fi
 
 [ "$(state imported)" = "$key" ] || import_base "$key"

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
-# Packages of any suite of Debian's, fetched through this machine's mirror and verified by the
-# archive's signature; nothing is installed. For a script that has sourced lib.sh and made $tmp;
-# $otherwise is what it tells the user to do where there is no such package.
+# Fetch packages of any suite of Debian through this machine's mirror. apt verifies the archive's
+# signature. Nothing is installed. A script sources this file after lib.sh, and sets $otherwise to the
+# end of an error message: the alternative to the package. $tmp is its scratch directory.
+#
+# shellcheck disable=SC2154 # the script sets tmp and otherwise
 
 # shellcheck disable=SC2034 # for the scripts that source this
 cache=${TIMENS_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME or TIMENS_CACHE}/.cache}/timens-rust}
 
-# private_apt: apt with directories of its own, and nothing of the machine's configuration but
-# how to reach its mirror (proxies, certificates). Hooks of the machine's apt do not run.
-# Leaves the archives that the machine's apt uses in $tmp/archives, to be tried in turn: only
-# Debian's own has Debian's suites under the signature of Debian's keyring.
+# private_apt: configure apt with directories of its own. Of the machine's configuration it only takes
+# the transport settings (proxies, certificates), and no hooks. Writes the archives of the machine's
+# apt to $tmp/archives. The callers try each: only Debian's own archives have Debian's suites with a
+# signature of Debian's keyring.
 private_apt() {
 	command -v apt-get >/dev/null || die "no apt here to fetch packages$otherwise"
 	keyring=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -35,7 +37,7 @@ private_apt() {
 	export APT_CONFIG="$tmp/apt.conf"
 }
 
-# use_archive ARCHIVE SUITE...: point the private apt there.
+# use_archive ARCHIVE SUITE...: make these the only source of the private apt.
 use_archive() {
 	archive=$1
 	shift
@@ -45,13 +47,13 @@ use_archive() {
 	apt-get update >>"$tmp/apt.log" 2>&1 </dev/null
 }
 
-# apt_reason: why the private apt found nothing, in brackets, if it said so.
+# apt_reason: the first error of the private apt, in brackets, if there is one.
 apt_reason() {
 	sed -n '/^[EW]: /{s/^[EW]: \(.*\)/ (\1)/p;q}' "$tmp/apt.log"
 }
 
-# use_suite SUITE PACKAGE: point apt at the suite and leave the versions of the package, newest
-# first, in $tmp/versions.
+# use_suite SUITE PACKAGE: make the suite the source of the private apt, and write the versions of the
+# package to $tmp/versions, newest first.
 use_suite() {
 	private_apt
 	while read -r archive; do

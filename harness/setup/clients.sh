@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# clients.sh: see that what `make clients` runs is in out/clients: the root of its guests (root),
-# a Go compiler (go) and manual pages (man), of Debian packages that are fetched once and kept in
-# the cache. Nothing of them is installed on this machine.
+# Prepare out/clients for ./timens clients: the root of its guests (root), a Go compiler (go) and
+# manual pages (man). They come from Debian packages, which are fetched once and kept in the cache.
+# Nothing is installed on this machine.
 
 set -eu
 TOP=$(cd "$(dirname "$0")/../.." && pwd -P)
@@ -11,17 +11,17 @@ TOP=$(cd "$(dirname "$0")/../.." && pwd -P)
 # shellcheck source=harness/setup/apt.sh
 . "$TOP/harness/setup/apt.sh"
 
-# The first suite whose runc, crun and CRIU all know time namespaces.
+# The first suite whose runc, crun and CRIU all support time namespaces.
 SUITE=forky
 GUEST="bash coreutils criu crun diffutils gawk grep gzip hostname jq libcriu2 mount procps runc sed tar util-linux
 	util-linux-extra"
 wanted="$GUEST manpages manpages-dev"
-otherwise=": make clients needs packages of Debian $SUITE"
+otherwise=": timens clients needs packages of Debian $SUITE"
 
 out=$TOP/out/clients
 debs=$cache/clients-$SUITE
 
-# fetch: all packages with what they depend on, and their checksums, into $debs.
+# fetch: fetch all packages and their dependencies into $debs, with checksums.
 fetch() {
 	use_suite "$SUITE" crun
 	go=$(apt-cache depends golang-go | sed -n 's/^ *Depends: \(golang-[0-9.]*-go\)$/\1/p')
@@ -38,7 +38,7 @@ fetch() {
 	mv "$tmp/debs" "$debs"
 }
 
-# unpack DIR GREP...: the files of the packages that grep finds.
+# unpack DIR OPTION...: unpack the packages that grep OPTION... selects into DIR.
 unpack() {
 	into=$tmp/out/$1
 	shift
@@ -67,10 +67,10 @@ for dir in bin sbin lib lib64; do
 	ln -s "usr/$dir" "$tmp/out/root/$dir"
 done
 unpack root -v -e '/golang-[^/]*$' -e '/manpages[^/]*$'
-# Links that the packages' scripts make, which do not run here.
+# Links that the packages' scripts would make. The scripts do not run here.
 ln -s bash "$tmp/out/root/usr/bin/sh"
 ln -s gawk "$tmp/out/root/usr/bin/awk"
-# What only people read, or compilers.
+# Remove documentation and headers.
 rm -rf "$tmp/out/root/usr/share" "$tmp/out/root/usr/include"
 unpack go -e '/golang-[^/]*$'
 unpack man -e '/manpages[^/]*$'

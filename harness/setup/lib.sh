@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=sh
-# Functions that all shell scripts share. The script that sources this file has set TOP to the checkout.
+# Functions of all shell scripts. A script sets TOP to the checkout and sources this file.
 
-# The same bytes everywhere, whatever the user's locale, time zone and git set-up.
+# The output must not depend on the user's locale, time zone and git configuration.
 export LC_ALL=C TZ=UTC
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
 umask 022
@@ -16,7 +16,7 @@ die() {
 	exit 1
 }
 
-# lock FILE: one script at a time, until this one ends.
+# lock FILE: wait until no other script holds the lock, and hold it until this one ends.
 lock() {
 	mkdir -p "$(dirname "$1")" 2>/dev/null || die "cannot write to $(dirname "$1")"
 	exec 9>"$1"
@@ -25,8 +25,8 @@ lock() {
 	flock 9
 }
 
-# scratch PARENT: a directory $tmp in PARENT that goes away with the script. The script
-# holds PARENT's lock: what lies there was left by one that was killed.
+# scratch PARENT: make a directory $tmp in PARENT, and remove it when the script ends. The script holds
+# PARENT's lock, so any such directory there belongs to a script that was killed.
 scratch() {
 	rm -rf "$1"/tmp.*
 	tmp=$(mktemp -d "$1/tmp.XXXXXX")
@@ -34,21 +34,23 @@ scratch() {
 	trap 'exit 1' HUP INT PIPE TERM
 }
 
-# Shows that a long step is alive: seconds on a terminal, a line a minute in a log.
+# tick STEP: show the progress of a long step: seconds on a terminal, a line a minute in a log.
 tick() {
-	elapsed=0
+	start=$(date +%s)
+	minute=1
 	while sleep 1 >/dev/null 2>&1 9>&- && kill -0 $$ 2>/dev/null; do
-		elapsed=$((elapsed + 1))
+		elapsed=$(($(date +%s) - start))
 		if [ -t 1 ]; then
 			printf '\r%s … %d s' "$1" "$elapsed"
-		elif [ $((elapsed % 60)) -eq 0 ]; then
+		elif [ "$elapsed" -ge $((minute * 60)) ]; then
 			printf '%s … %d s\n' "$1" "$elapsed"
+			minute=$((minute + 1))
 		fi
 	done
 }
 
-# logged NAME STEP COMMAND...: run COMMAND with its output in out/log/NAME.log. A failure
-# shows the end of that log and returns the command's status.
+# logged NAME STEP COMMAND...: run COMMAND with its output in out/log/NAME.log. On failure, print the
+# end of that log and return the command's status.
 logged() {
 	log=out/log/$1.log
 	step=$2
@@ -58,9 +60,9 @@ logged() {
 	tick "$step" &
 	ticker=$!
 	status=0
-	# Without the lock: a daemon that COMMAND starts must not keep it.
+	# Close the lock: a daemon that COMMAND starts must not hold it.
 	"$@" >"$TOP/$log" 2>&1 </dev/null 9>&- || status=$?
-	# KILL, for a shell just forked may lose another signal to the traps it inherited.
+	# KILL: a shell that has just been forked can lose other signals to its inherited traps.
 	kill -KILL "$ticker"
 	wait "$ticker" 2>/dev/null || :
 	[ ! -t 1 ] || printf '\r\033[K'

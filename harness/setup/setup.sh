@@ -1,54 +1,50 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Install what is missing to build and run the kernel (Debian packages, and bindgen into
-# out/tools), and note the tools in out/toolchain.env. With nothing to do it is over at once.
+# Install the tools that are missing to build and run the kernel (Debian packages, and bindgen into
+# out/tools), and record all tools in out/toolchain.env. Print beforehand what is installed and how.
+# With nothing to do this takes a moment.
+#
+#   SETUP=print   only print it: install nothing, and ask for no password
 
 set -eu
 TOP=$(cd "$(dirname "$0")/../.." && pwd -P)
 # shellcheck source=harness/setup/lib.sh
 . "$TOP/harness/setup/lib.sh"
+# shellcheck source=harness/setup/checks.sh
+. "$TOP/harness/setup/checks.sh"
 otherwise=": install QEMU for x86 yourself"
 # shellcheck source=harness/setup/apt.sh
 . "$TOP/harness/setup/apt.sh"
 
-# The lowest versions that Linux 7.3 takes (its scripts/min-tool-version.sh); cargo's is
-# what the harness needs.
-MIN_LLVM=17.0.1
-MIN_RUSTC=1.85.0
-MIN_BINDGEN=0.71.1
+# The oldest cargo that builds the harness.
 MIN_CARGO=1.85.0
-# What is built where the distribution's bindgen is too old.
+# The bindgen that is built where the distribution's is too old, and the time that this takes.
 OWN_BINDGEN=0.72.1
+BINDGEN_TIME="a few minutes"
+# The size of the package that BASE names.
+BASE_SIZE="167 MB"
 
 ENV=$TOP/out/toolchain.env
 
-# Tools that need no version, and the Debian packages that bring them.
+# Tools of any version, and the Debian packages that bring them.
 TOOLS="make gcc g++ objcopy git flex bison bc cpio rsync perl python3 xz kmod
 	qemu-system-x86_64 unshare nsenter lsns flock"
 PACKAGES="make gcc g++ binutils gcc-multilib libc6-dev git flex bison bc cpio rsync perl python3 xz-utils kmod
 	qemu-system-x86 util-linux libelf-dev libcap-dev ccache ca-certificates debian-archive-keyring"
-LLVM_TOOLS="clang ld.lld llvm-ar llvm-nm llvm-objcopy llvm-objdump llvm-readelf llvm-strip"
 
-# version TOOL: the first version number that TOOL prints, or nothing.
-version() {
-	"$1" --version </dev/null 2>/dev/null | grep -o '[0-9][0-9]*\.[0-9][0-9.]*' | head -n 1
-}
-
-# good TOOL LOWEST: does TOOL run, and is it recent enough?
-good() {
-	found=$(version "$1")
-	[ -n "$found" ] && version_ge "$found" "$2"
-}
-
-# full_path TOOL: TOOL as an absolute path; as it is, if there is none.
+# full_path TOOL: the absolute path of TOOL; TOOL itself, if there is none.
 full_path() {
-	command -v "$1" || printf '%s\n' "$1"
+	case $1 in
+	/*) printf '%s\n' "$1" ;;
+	*/*) printf '%s/%s\n' "$(cd "$(dirname "$1")" && pwd)" "$(basename "$1")" ;;
+	*) command -v "$1" || printf '%s\n' "$1" ;;
+	esac
 }
 
-# fingerprint: changes whenever the tools noted may no longer be the right ones.
+# fingerprint: a hash that changes whenever the recorded tools may be out of date.
 fingerprint() {
 	{
-		cat "$0"
+		cat "$0" "$TOP/harness/setup/checks.sh"
 		printf '%s\n' "$TOP" "$asked"
 		# shellcheck disable=SC2086 # a list of words
 		for tool in $TOOLS ccache; do command -v "$tool" || printf 'no %s\n' "$tool"; done
@@ -82,14 +78,14 @@ apt_update() {
 		die "apt-get update failed: see above"
 }
 
-# llvm_of_package RUSTC_PACKAGE: the LLVM major that the package's rustc is linked with.
+# llvm_of_package RUSTC_PACKAGE: the major version of LLVM that the package's rustc is linked with.
 llvm_of_package() {
 	apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks \
 		--no-replaces --no-enhances "$1" | sed -n 's/.*libllvm\([0-9][0-9]*\).*/\1/p' | sort -n | tail -n 1
 }
 
-# choose_rust: the family of Rust packages. Debian's stable one where it is recent enough;
-# Debian 12 has a recent one of other names.
+# choose_rust: the family of Rust packages: rustc where it is recent enough, and rustc-web on
+# Debian 12.
 choose_rust() {
 	rust=
 	for family in rustc rustc-web; do
@@ -107,7 +103,7 @@ choose_rust() {
 	esac
 }
 
-# choose_clang WANTED: the clang major that is rustc's own LLVM, or else the newest one.
+# choose_clang WANTED: the major version of clang that is rustc's own LLVM, or else the newest.
 choose_clang() {
 	clang=
 	for major in $(apt-cache pkgnames clang- | sed -n 's/^clang-\([0-9][0-9]*\)$/\1/p' | sort -n); do
@@ -119,13 +115,14 @@ choose_clang() {
 	[ -n "$clang" ]
 }
 
-# wanted_packages: what is to be installed in all, in $wanted; fails if apt does not know it.
+# wanted_packages: set $wanted to all packages that are needed, and $missing to those that are not
+# installed. Fails if apt does not offer one, $package.
 wanted_packages() {
 	wanted=$PACKAGES missing=
 	if [ -z "${RUSTC:-}" ]; then
 		choose_rust || return 1
 		wanted="$wanted $rust_packages"
-		good "$CARGO" "$MIN_CARGO" || wanted="$wanted $cargo_package"
+		good "$CARGO" cargo "$MIN_CARGO" || wanted="$wanted $cargo_package"
 		rust_llvm=$(llvm_major "$(packaged rustc)")
 		[ -n "$rust_llvm" ] || rust_llvm=$(llvm_of_package "$rust")
 	else
@@ -151,81 +148,172 @@ wanted_packages() {
 	done
 }
 
-install_packages() {
-	if wanted_packages && [ -z "$missing" ]; then
-		return
-	fi
-	if [ "$(id -u)" -ne 0 ]; then
-		ask="have root run 'apt-get update' and 'apt-get install --no-install-recommends${missing:- $PACKAGES}'"
-		command -v sudo >/dev/null || die "not root and no sudo: $ask"
-		# The password is asked for here, where nothing is drawn over it.
-		sudo -v || die "sudo refused: $ask"
-	fi
-	# Old lists name packages that the mirror no longer has, and not the newest compilers.
-	apt_update
-	wanted_packages ||
-		die "apt does not offer ${package:-a recent rustc or clang}: this needs Debian 12 or 13 with its updates, or tools of your own in RUSTC= LLVM= BINDGEN="
-	say "setup: [1/2] installing Debian packages:$missing"
-	qemu=
-	removed=$(apt_would_remove)
-	if [ -n "$removed" ]; then
-		# A part of QEMU is there, of a version that the distribution's own breaks.
-		all=$missing
-		missing=$(printf '%s ' "$all" | sed 's/ qemu-system-x86 / /')
-		if [ "$missing" != "$all " ] && [ -z "$(apt_would_remove)" ]; then
-			qemu=backports
-		else
-			die "installing$all would remove$removed: remove them yourself, or give RUSTC= LLVM= BINDGEN= of your own"
-		fi
-	fi
-	[ -z "$(printf %s "$missing" | tr -d ' ')" ] || apt_install ||
-		die "apt-get install failed: see above"
-	[ -z "$qemu" ] || qemu_from_backports
+# private_lists: fetch the package lists into $tmp, as any user may, and point apt-get and apt-cache
+# there. The machine's own lists can be missing, or name packages that the mirror no longer has.
+private_lists() {
+	scratch "$TOP/out"
+	private=1
+	{
+		apt-config dump | grep '^Acquire::' || :
+		cat <<-END
+			APT::Sandbox::User "root";
+			Dir::Cache "$tmp/cache";
+			Dir::Etc::main "/dev/null";
+			Dir::Etc::parts "/dev/null";
+			Dir::State::lists "$tmp/lists";
+		END
+	} >"$tmp/apt.conf"
+	mkdir -p "$tmp/cache/archives/partial" "$tmp/lists/partial"
+	export APT_CONFIG="$tmp/apt.conf"
+	logged apt-lists "setup: fetching the package lists to a temporary directory" apt-get update ||
+		die "apt-get update failed: see above"
 }
 
-# apt_would_remove: the packages that would go if $missing came.
+drop_private_lists() {
+	[ -n "$private" ] || return 0
+	private=
+	rm -rf "$tmp"
+	unset APT_CONFIG
+}
+
+# plan_packages: if apt-get would remove packages to install QEMU, take QEMU out of $missing and set
+# $backports to the release whose backports have a QEMU that fits.
+plan_packages() {
+	backports=
+	[ -n "$missing" ] || return 0
+	removed=$(apt_would_remove)
+	[ -n "$removed" ] || return 0
+	# A part of QEMU is installed, of a version that the distribution's own breaks.
+	all=$missing
+	missing=$(printf '%s ' "$all" | sed 's/ qemu-system-x86 / /; s/ *$//')
+	if [ "$missing" = "$all" ] || [ -n "$(apt_would_remove)" ]; then
+		die "installing$all would remove$removed: remove them yourself, or give RUSTC= LLVM= BINDGEN= of your own"
+	fi
+	backports=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+}
+
+# apt_would_remove: the packages that apt-get would remove to install $missing.
 apt_would_remove() {
 	# shellcheck disable=SC2086 # a list of words
 	apt-get -s install --no-install-recommends $missing | awk '$1 == "Remv" { printf " %s", $2 }'
 }
 
+# apt_sizes: the bytes that apt-get would fetch for $missing and then need, as it prints them.
+apt_sizes() {
+	# shellcheck disable=SC2086
+	apt-get install --assume-no --no-install-recommends -o Debug::NoLocking=1 $missing 2>/dev/null |
+		sed -n 's/^Need to get \(.*\) of archives\.$/, \1 to fetch/p
+			s/^After this operation, \(.*\) of additional disk space will be used\.$/, \1 on disk/p' |
+		tr -d '\n'
+}
+
+# builds_bindgen: is no bindgen installed, or offered by apt, that is recent enough?
+builds_bindgen() {
+	[ -z "${BINDGEN:-}" ] || return 1
+	case " $wanted " in *" bindgen "*) return 1 ;; esac
+	! good "$TOP/out/tools/bin/bindgen" bindgen "$MIN_BINDGEN" &&
+		! good "$(packaged bindgen)" bindgen "$MIN_BINDGEN"
+}
+
+# fetches_busybox: is the ordinary busybox installed, which excludes the package of the static one?
+fetches_busybox() {
+	[ -n "$apt" ] && installed busybox && ! is_static "$(full_path busybox)" &&
+		! is_static "$TOP/out/tools/bin/busybox"
+}
+
+# announce: print what set-up is about to install, and how.
+announce() {
+	how="with apt-get"
+	[ "$(id -u)" -eq 0 ] || how="with apt-get through sudo"
+	if [ -n "$missing" ]; then
+		# shellcheck disable=SC2086
+		set -- $missing
+		say "setup: $how: apt-get update, and $# packages$(apt_sizes):"
+		say "$*" | fold -s -w 90 | sed 's/^/    /; s/ *$//'
+	fi
+	[ -z "$backports" ] || say "setup: $how, from $backports-backports: qemu-system-x86"
+	! fetches_busybox || say "setup: without installing it: busybox-static, unpacked into out/tools"
+	! builds_bindgen ||
+		say "setup: with cargo: bindgen $OWN_BINDGEN from crates.io, built into out/tools in $BINDGEN_TIME"
+}
+
+# announce_rest: print what the harness fetches after set-up, none of which is installed.
+announce_rest() {
+	if [ -z "${KDIR:-}${LINUX_TARBALL:-}" ] && [ ! -f "$cache/${PACKAGE}_$VERSION.tar.xz" ]; then
+		say "later: with apt-get, not installed: $PACKAGE $VERSION of $SUITE, $BASE_SIZE, into $cache"
+	fi
+	[ -d "$TOP/out/cargo" ] ||
+		say "later: with cargo: the crates of harness/Cargo.lock from crates.io"
+}
+
+# plan: find what is missing, and print it before anything is installed.
+plan() {
+	wanted='' missing='' backports='' private=''
+	if [ -n "$apt" ]; then
+		if ! wanted_packages; then
+			private_lists
+			wanted_packages ||
+				die "apt does not offer ${package:-a recent rustc or clang}: this needs Debian 12 or 13 with its updates, or tools of your own in RUSTC= LLVM= BINDGEN="
+		fi
+		plan_packages
+	elif only_prints; then
+		say "setup: there is no apt here: set-up installs no package, and names the tools that are missing"
+	fi
+	announce
+	drop_private_lists
+}
+
+install_packages() {
+	[ -n "$missing$backports" ] || return 0
+	planned="$missing $backports"
+	if [ "$(id -u)" -ne 0 ]; then
+		ask="have root run 'apt-get update' and 'apt-get install --no-install-recommends$missing'"
+		command -v sudo >/dev/null || die "not root and no sudo: $ask"
+		# The password is asked for here, where nothing is drawn over it.
+		sudo -v || die "sudo refused: $ask"
+	fi
+	apt_update
+	wanted_packages || die "apt does not offer $package any more: try again"
+	plan_packages
+	[ "$missing $backports" = "$planned" ] || say "setup: with the new package lists:$missing"
+	[ -z "$missing" ] || apt_install || die "apt-get install failed: see above"
+	[ -z "$backports" ] || qemu_from_backports
+}
+
 # apt_install [OPTION...]: install $missing.
 apt_install() {
 	# shellcheck disable=SC2086 # a list of words
-	logged apt-install "setup: installing" as_root env DEBIAN_FRONTEND=noninteractive \
+	logged apt-install "setup: installing the packages" as_root env DEBIAN_FRONTEND=noninteractive \
 		${APT_CONFIG:+APT_CONFIG="$APT_CONFIG"} apt-get install -y --no-install-recommends \
 		--no-remove -o DPkg::Lock::Timeout=300 "$@" $missing
 }
 
-# qemu_from_backports: QEMU of the release's backports, which may be no source of this machine's apt.
+# qemu_from_backports: QEMU of $backports-backports, which this machine's apt may not have as a source.
 qemu_from_backports() {
-	release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
 	(
 		scratch "$TOP/out"
 		missing=" qemu-system-x86"
-		use_suite "$release-backports" qemu-system-x86
-		use_archive "$archive" "$release" "$release-backports" ||
-			die "apt finds no $release$(apt_reason)$otherwise"
+		use_suite "$backports-backports" qemu-system-x86
+		use_archive "$archive" "$backports" "$backports-backports" ||
+			die "apt finds no $backports$(apt_reason)$otherwise"
 		cat >>"$APT_CONFIG" <<-END
 			Dir::State "/var/lib/apt";
 			Dir::State::lists "$tmp/state/lists";
 			Dir::State::status "/var/lib/dpkg/status";
 		END
-		say "setup: [1/2] installing from $release-backports:$missing"
-		apt_install -t "$release-backports" ||
-			die "QEMU could not be installed beside what is here$removed: see above$otherwise"
+		apt_install -t "$backports-backports" ||
+			die "QEMU could not be installed beside$removed: see above$otherwise"
 	)
 }
 
 own_bindgen() {
-	say "setup: [2/2] building bindgen $OWN_BINDGEN into out/tools: no packaged one is recent enough"
-	logged bindgen "setup: building bindgen" env RUSTC="$RUSTC" "$CARGO" install --locked \
+	logged bindgen "setup: building bindgen $OWN_BINDGEN" env RUSTC="$RUSTC" "$CARGO" install --locked \
 		--version "$OWN_BINDGEN" --root "$TOP/out/tools" --target-dir "$TOP/out/tools/build" bindgen-cli ||
 		die "bindgen could not be built: see above, or give BINDGEN="
 	rm -rf "$TOP/out/tools/build"
 }
 
-# own_busybox: the static busybox beside the ordinary one, which it cannot be installed with.
+# own_busybox: unpack the static busybox, which cannot be installed beside the ordinary one.
 own_busybox() {
 	scratch "$TOP/out"
 	(cd "$tmp" && logged busybox "setup: fetching busybox-static" apt-get download busybox-static) ||
@@ -239,29 +327,21 @@ llvm_major() {
 	"$1" -vV 2>/dev/null | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p'
 }
 
-# llvm_tool NAME: the tool as the kernel's LLVM= means it (1, a suffix or a prefix).
-llvm_tool() {
-	case $LLVM in
-	*/) printf '%s%s\n' "$LLVM" "$1" ;;
-	-*) printf '%s%s\n' "$1" "$LLVM" ;;
-	*) printf '%s\n' "$1" ;;
-	esac
-}
-
 is_static() {
 	[ -x "$1" ] && ! ldd "$1" >/dev/null 2>&1
 }
 
-# find_tools: name every tool, what the user gave first.
+# find_tools: set the variable of every tool, from the user's variables first.
+# shellcheck disable=SC2034 # write_env reads the variables
 find_tools() {
 	RUSTC=$(full_path "${RUSTC:-$(packaged rustc)}")
 	rust_dir=$(dirname "$RUSTC")
 	RUSTFMT=$rust_dir/rustfmt
 	RUSTDOC=$rust_dir/rustdoc
 	CLIPPY_DRIVER=$rust_dir/clippy-driver
-	RUST_LIB_SRC=$("$RUSTC" --print sysroot 2>/dev/null || :)/lib/rustlib/src/rust/library
+	RUST_LIB_SRC=$(library_sources "$RUSTC")
 	RUSTC_LLVM_MAJOR=$(llvm_major "$RUSTC")
-	if ! good "$CARGO" "$MIN_CARGO"; then
+	if ! good "$CARGO" cargo "$MIN_CARGO"; then
 		CARGO=$(packaged cargo)
 	fi
 	CARGO=$(full_path "$CARGO")
@@ -269,23 +349,22 @@ find_tools() {
 		LLVM=-${clang:-$RUSTC_LLVM_MAJOR}
 		command -v "clang$LLVM" >/dev/null || LLVM=1
 	fi
-	CLANG_MAJOR=$(version "$(llvm_tool clang)" | cut -d . -f 1)
+	CLANG_MAJOR=$(version "$(llvm_tool clang)" clang | cut -d . -f 1)
 	CCACHE=
-	# shellcheck disable=SC2034 # write_env reads it
 	! command -v ccache >/dev/null || CCACHE=ccache
 	BUSYBOX=$(full_path busybox)
 	is_static "$BUSYBOX" || BUSYBOX=$TOP/out/tools/bin/busybox
 	if [ -z "${BINDGEN:-}" ]; then
 		BINDGEN=$TOP/out/tools/bin/bindgen
-		if ! good "$BINDGEN" "$MIN_BINDGEN" && good "$(packaged bindgen)" "$MIN_BINDGEN"; then
+		if ! good "$BINDGEN" bindgen "$MIN_BINDGEN" && good "$(packaged bindgen)" bindgen "$MIN_BINDGEN"; then
 			BINDGEN=$(packaged bindgen)
 		fi
 	fi
 	BINDGEN=$(full_path "$BINDGEN")
 }
 
-# packaged TOOL: where Debian puts it. A rustup one may lie before it in PATH, without the
-# sources of the library.
+# packaged TOOL: the path where Debian installs it. One of rustup's may come first in PATH, without
+# the sources of the library.
 packaged() {
 	if [ -n "$apt" ]; then
 		printf '/usr/bin/%s\n' "$1"
@@ -298,9 +377,9 @@ lack() {
 	lacking="$lacking${lacking:+, }$1"
 }
 
-# need TOOL LOWEST NAME: note TOOL as lacking if it is not there, does not run or is too old.
+# need TOOL KIND LOWEST NAME: note TOOL as lacking unless it is a KIND of this version or later.
 need() {
-	good "$1" "$2" || lack "${3:-$1} >= $2${found:+ (found $found)}"
+	good "$1" "$2" "$3" || lack "${4:-$1} >= $3${found:+ (found $found)}"
 }
 
 # compiles FLAG... : can gcc build a program from stdin?
@@ -313,17 +392,17 @@ check_tools() {
 	for tool in $TOOLS; do
 		command -v "$tool" >/dev/null || lack "$tool"
 	done
-	if good "$RUSTC" "$MIN_RUSTC"; then
-		for tool in "$RUSTFMT" "$RUSTDOC" "$CLIPPY_DRIVER"; do
-			[ -n "$(version "$tool")" ] || lack "$tool"
+	if good "$RUSTC" rustc "$MIN_RUSTC"; then
+		for tool in rustfmt rustdoc clippy-driver; do
+			[ -n "$(version "$rust_dir/$tool" "$tool")" ] || lack "$rust_dir/$tool"
 		done
 		[ -f "$RUST_LIB_SRC/core/src/lib.rs" ] || lack "the library sources of $RUSTC (rust-src)"
 	else
-		need "$RUSTC" "$MIN_RUSTC" "rustc, with rustfmt, clippy and rust-src,"
+		need "$RUSTC" rustc "$MIN_RUSTC" "rustc, with rustfmt, clippy and rust-src,"
 	fi
-	need "$CARGO" "$MIN_CARGO" cargo
+	need "$CARGO" cargo "$MIN_CARGO" cargo
 	for tool in $LLVM_TOOLS; do
-		need "$(llvm_tool "$tool")" "$MIN_LLVM"
+		need "$(llvm_tool "$tool")" "$tool" "$MIN_LLVM"
 	done
 	is_static "$BUSYBOX" || lack "a static busybox"
 	echo 'int main(void) { return 0; }' | compiles -m32 -static || lack "gcc -m32 with a static 32-bit libc"
@@ -332,10 +411,10 @@ check_tools() {
 int main(void) { return 0; }' | compiles -lelf || lack "libelf with its header"
 	echo '#include <sys/capability.h>
 int main(void) { return 0; }' | compiles -lcap || lack "libcap with its header"
-	settle
+	refuse_lacking
 }
 
-settle() {
+refuse_lacking() {
 	[ -z "$lacking" ] || die "missing or too old: $lacking"
 }
 
@@ -355,24 +434,35 @@ write_env() {
 }
 
 [ "$(uname -m)" = x86_64 ] || die "this is a $(uname -m) machine: the kernels here are for x86_64"
+check_variables
 lock "$TOP/out/.lock"
 apt=$(command -v apt-get || :)
 asked="RUSTC=${RUSTC:-} LLVM=${LLVM:-} BINDGEN=${BINDGEN:-}"
 if [ -f "$ENV" ] && [ "$(fingerprint)" = "$(cat "$TOP/out/toolchain.stamp" 2>/dev/null)" ]; then
+	if only_prints; then
+		say "setup: all tools are installed"
+		announce_rest
+	fi
 	exit
 fi
 CARGO=$(full_path cargo)
 clang=
-[ -z "$apt" ] || install_packages
+plan
+if only_prints; then
+	announce_rest
+	say "setup: SETUP=print: nothing was installed"
+	exit
+fi
+install_packages
 find_tools
 if [ -n "$apt" ] && ! is_static "$BUSYBOX"; then
 	own_busybox
 fi
 check_tools
-if [ "$BINDGEN" = "$TOP/out/tools/bin/bindgen" ] && ! good "$BINDGEN" "$MIN_BINDGEN"; then
+if [ "$BINDGEN" = "$TOP/out/tools/bin/bindgen" ] && ! good "$BINDGEN" bindgen "$MIN_BINDGEN"; then
 	own_bindgen
 fi
-need "$BINDGEN" "$MIN_BINDGEN" bindgen
-settle
+need "$BINDGEN" bindgen "$MIN_BINDGEN" bindgen
+refuse_lacking
 write_env
-say "setup: ready: rustc $(version "$RUSTC") (LLVM $RUSTC_LLVM_MAJOR), clang $CLANG_MAJOR, bindgen $(version "$BINDGEN")"
+say "setup: ready: rustc $(version "$RUSTC" rustc) (LLVM $RUSTC_LLVM_MAJOR), clang $CLANG_MAJOR, bindgen $(version "$BINDGEN" bindgen)"
