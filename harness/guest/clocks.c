@@ -1,51 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Shows the clocks that a time namespace shifts, and checks the shift.
+ * Prints the clocks that a time namespace shifts, and checks the shift.
  *
  *   clocks                                     prints each clock of the caller's namespace
- *   clocks compare BEFORE NS AFTER MONO BOOT   compares three such prints: a namespace's, taken
- *                                              between two of the host, must lie between them
- *                                              once the offsets (in seconds) are added
+ *   clocks compare BEFORE NS AFTER MONO BOOT   compares three such prints: that of a namespace,
+ *                                              taken between two of the host, must lie between
+ *                                              them once the offsets (in seconds) are added
  *   clocks stay                                reads a clock, and waits
- *   clocks pages PID                           prints the frames of the two pages that a process
- *                                              reads its clocks from, if they are mapped
- *   clocks speed                               prints the nanoseconds that reading a clock takes:
- *                                              the lowest of many rounds
- *   clocks open                                unshares a time namespace and waits, so that its
- *                                              offsets can be written by others
+ *   clocks pages PID                           prints the frame numbers of the two pages that a
+ *                                              process reads its clocks from, if they are mapped
+ *   clocks speed                               prints the nanoseconds of a clock read: the lowest
+ *                                              of many rounds
+ *   clocks open                                unshares a time namespace and waits, so that other
+ *                                              processes can write its offsets
  */
-#define _GNU_SOURCE
-#include <errno.h>
-#include <error.h>
-#include <fcntl.h>
+#include "timens.h"
+
 #include <inttypes.h>
-#include <sched.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
 
-#define NSEC_PER_SEC	1000000000LL
-
-enum offset { OFFSET_NONE, OFFSET_MONOTONIC, OFFSET_BOOTTIME };
-
-static const struct clock {
-	const char *name;
-	clockid_t id;
-	enum offset offset;
-} clocks[] = {
-	{ "MONOTONIC",		CLOCK_MONOTONIC,	OFFSET_MONOTONIC },
-	{ "MONOTONIC_RAW",	CLOCK_MONOTONIC_RAW,	OFFSET_MONOTONIC },
-	{ "MONOTONIC_COARSE",	CLOCK_MONOTONIC_COARSE,	OFFSET_MONOTONIC },
-	{ "BOOTTIME",		CLOCK_BOOTTIME,		OFFSET_BOOTTIME },
+static const struct clock clocks[] = {
+	SHIFTED_CLOCKS,
 	{ "BOOTTIME_ALARM",	CLOCK_BOOTTIME_ALARM,	OFFSET_BOOTTIME },
 	{ "REALTIME",		CLOCK_REALTIME,		OFFSET_NONE },
 	{ "/proc/uptime",	-1,			OFFSET_BOOTTIME },
 };
 
-#define NR_CLOCKS	(sizeof(clocks) / sizeof(clocks[0]))
+#define NR_CLOCKS	ARRAY_SIZE(clocks)
 
 static long long parse(const char *text)
 {
@@ -54,7 +36,7 @@ static long long parse(const char *text)
 	size_t len;
 
 	if (sscanf(text, "%lld.%9[0-9]", &sec, fraction) < 1)
-		error(1, 0, "not a time: %s", text);
+		error(1, 0, "invalid time: %s", text);
 	/* Pad to nanoseconds: /proc/uptime has hundredths. */
 	for (len = strlen(fraction); len < 9; len++)
 		fraction[len] = '0';
@@ -70,7 +52,7 @@ static long long read_clock(const struct clock *clock)
 	if (clock->id >= 0) {
 		if (clock_gettime(clock->id, &ts))
 			error(1, errno, "CLOCK_%s", clock->name);
-		return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
+		return to_ns(&ts);
 	}
 	file = fopen(clock->name, "r");
 	if (!file || !fgets(text, sizeof(text), file))
@@ -86,7 +68,8 @@ static void print_clocks(void)
 
 	for (i = 0; i < NR_CLOCKS; i++) {
 		now = read_clock(&clocks[i]);
-		printf("%s %lld.%09lld\n", clocks[i].name, now / NSEC_PER_SEC, now % NSEC_PER_SEC);
+		printf("%s %lld.%09lld\n", clocks[i].name, now / NSEC_PER_SEC,
+		       now % NSEC_PER_SEC);
 	}
 }
 
@@ -113,7 +96,7 @@ static int compare(char **paths, const char *monotonic, const char *boottime)
 		[OFFSET_MONOTONIC] = parse(monotonic),
 		[OFFSET_BOOTTIME] = parse(boottime),
 	};
-	bool good = true;
+	bool passed = true;
 	size_t i;
 
 	load(paths[0], before);
@@ -127,13 +110,13 @@ static int compare(char **paths, const char *monotonic, const char *boottime)
 
 		printf("%-18s %20.6f %20.6f %14.6f %10lld  %s\n", clocks[i].name, before[i] / 1e9,
 		       inside[i] / 1e9, (inside[i] - before[i]) / 1e9, offset / NSEC_PER_SEC,
-		       fits ? "as it should be" : "WRONG");
-		good &= fits;
+		       fits ? "ok" : "WRONG");
+		passed &= fits;
 	}
-	return good ? 0 : 1;
+	return passed ? 0 : 1;
 }
 
-/* The data comes first, then what belongs to the time namespace. */
+/* The first page of [vvar] has the clock data, the second one the offsets. */
 static int print_pages(const char *pid)
 {
 	uint64_t start = 0, entries[2];
@@ -158,7 +141,7 @@ static int print_pages(const char *pid)
 			      sizeof(entries))
 		error(1, errno, "%s", path);
 	close(fd);
-	/* The upper bit says that there is a page, the lower 55 where. */
+	/* Bit 63 is set if the page is mapped; the lower 55 bits are its frame number. */
 	if (!(entries[0] >> 63))
 		return 1;
 	printf("%llx %llx\n", entries[0] & ((1ULL << 55) - 1), entries[1] & ((1ULL << 55) - 1));
@@ -177,7 +160,7 @@ static void print_speed(void)
 		for (j = 0; j < READS; j++)
 			clock_gettime(CLOCK_MONOTONIC, &ts);
 		clock_gettime(CLOCK_MONOTONIC, &end);
-		time = (end.tv_sec - start.tv_sec) * NSEC_PER_SEC + end.tv_nsec - start.tv_nsec;
+		time = to_ns(&end) - to_ns(&start);
 		least = time < least ? time : least;
 	}
 	printf("%.3f\n", (double)least / READS);
@@ -201,7 +184,8 @@ int main(int argc, char **argv)
 			error(1, errno, "unshare");
 		pause();
 	} else {
-		error(1, 0, "usage: clocks [compare BEFORE NS AFTER MONO BOOT | stay | pages PID | speed | open]");
+		error(1, 0, "usage: clocks [compare BEFORE NS AFTER MONO BOOT | stay | pages PID | "
+		      "speed | open]");
 	}
 	return 0;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What selftests include first that run on a kernel which watches itself: each of their tests may take
- * ten times as long as kselftest lets it, as each program may.
+ * Included first (gcc -include) when Linux's selftests are built for a slow kernel, such as one with
+ * KASAN: raises the timeout of each test from kselftest's 30 seconds to 300. The timeout of a whole
+ * program has a factor of its own, TIMENS_TIMEOUT_FACTOR.
  */
 
-/* Files without tests include this as well, and the linker is to take one of what they then all define. */
+/* Files without tests include this as well; weak lets the linker merge the definitions. */
 #pragma weak _fixture_global
 #include "kselftest_harness.h"
 

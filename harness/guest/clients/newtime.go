@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-// Runs a command in a time namespace of its own:
+// Runs a command in a new time namespace:
 //
 //	newtime clone COMMAND...                          by Cloneflags
 //	newtime unshare COMMAND...                        by Unshareflags
@@ -15,8 +15,8 @@ import (
 	"syscall"
 )
 
-// unshare makes a namespace for the children of this thread, which has to be the main one: it is
-// the one that /proc/self shows.
+// unshare creates a namespace for the children of this thread. It must be the main thread, because
+// /proc/self is that thread.
 func unshare(monotonic, boottime string) error {
 	if err := syscall.Unshare(syscall.CLONE_NEWTIME); err != nil {
 		return fmt.Errorf("unshare: %w", err)

@@ -12,10 +12,10 @@ fn main() -> Result<()> {
     let [monotonic, boottime, program, rest @ ..] = &arguments[..] else {
         bail!("usage: newtime MONOTONIC BOOTTIME COMMAND...");
     };
-    // SAFETY: NEWTIME takes nothing from this thread that safe code relies on.
+    // SAFETY: NEWTIME changes no resource of this thread that safe code relies on.
     unsafe { unshare_unsafe(UnshareFlags::NEWTIME) }.context("unshare")?;
     let offsets = format!("monotonic {monotonic} 0\nboottime {boottime} 0\n");
     fs::write("/proc/self/timens_offsets", offsets).context("timens_offsets")?;
-    // A time namespace is entered by executing a program, or by the next child.
+    // Exec enters the namespace.
     Err(Command::new(program).args(rest).exec()).context(program.clone())
 }

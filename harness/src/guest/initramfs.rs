@@ -63,7 +63,7 @@ fn selftests(context: &Context, step: &Step, kernel: &Kernel, dir: &Path) -> Res
     let sources = context.top.join("harness/guest");
     let mut image = Image::default();
     image.add("/init", sources.join("init"));
-    for job in ["programs", "demo", "shell", "real-tools"] {
+    for job in ["programs", "demo", "shell", "prefer-util-linux"] {
         image.add(&format!("/jobs/{job}"), sources.join(job));
     }
     image.add("/bin/clocks", compile(step, &sources, dir, "clocks")?);
@@ -122,7 +122,7 @@ fn clients(context: &Context, step: &Step, dir: &Path) -> Result<Image> {
     image.add_tree(&made.join("root"), "")?;
     image.add("/init", sources.join("init"));
     image.add("/jobs/programs", sources.join("programs"));
-    for part in ["checks", "containers", "session", "travellers"] {
+    for part in ["checks", "containers", "session", "migration"] {
         image.add(&format!("/jobs/{part}"), clients.join(part));
     }
     image.add_lists(dir, &CLIENT_LISTS)?;
@@ -132,9 +132,9 @@ fn clients(context: &Context, step: &Step, dir: &Path) -> Result<Image> {
         ("tools/util-linux", "util-linux"),
         ("tools/manual", "manual"),
         ("tools/languages", "languages"),
-        ("tools/page", "page"),
-        ("move/leave", "leave"),
-        ("move/arrive", "arrive"),
+        ("tools/admin-guide", "admin-guide"),
+        ("migration/checkpoint", "checkpoint"),
+        ("migration/restore", "restore"),
     ] {
         image.add(&format!("/selftests/{program}"), clients.join(script));
     }
@@ -142,7 +142,7 @@ fn clients(context: &Context, step: &Step, dir: &Path) -> Result<Image> {
     image.add("/jobs/time_namespaces.7.gz", manual);
     let page = "Documentation/admin-guide/namespaces/time.rst";
     image.add("/jobs/time.rst", context.top.join(page));
-    for program in ["clocks", "traveller"] {
+    for program in ["clocks", "workload"] {
         image.add(&format!("/usr/bin/{program}"), compile(step, &sources, dir, program)?);
     }
     for program in ["clock_times", "newtime-go", "newtime-rust"] {

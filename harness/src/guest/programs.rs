@@ -163,7 +163,7 @@ pub static CLIENTS: List = List {
         program("tools/util-linux", 300),
         program("tools/manual", 120),
         program("tools/languages", 120),
-        program("tools/page", 300),
+        program("tools/admin-guide", 300),
         program("oci/crun", 1200),
         program("oci/runc", 1200),
     ]],
@@ -171,28 +171,27 @@ pub static CLIENTS: List = List {
 };
 
 /// Dumps a process, to be restored in another guest.
-pub static LEAVE: List = List {
-    name: "leave",
-    arguments: &["TIMENS_ARRIVE=leave"],
-    groups: &[&[program("move/leave", 300)]],
+pub static CHECKPOINT: List = List {
+    name: "checkpoint",
+    groups: &[&[program("migration/checkpoint", 300)]],
     ..LIST
 };
 
 /// Restores it in a guest that has been up for less time.
-pub static ARRIVE_EARLY: List = List {
-    name: "early",
+pub static RESTORE_SMALLER: List = List {
+    name: "restore-smaller",
     note: ", smaller uptime",
-    arguments: &["TIMENS_ARRIVE=early"],
-    groups: &[&[program("move/arrive", 300)]],
+    arguments: &["TIMENS_SECOND_UPTIME=smaller"],
+    groups: &[&[program("migration/restore", 300)]],
     ..LIST
 };
 
 /// Restores it in a guest that has been up for longer.
-pub static ARRIVE_LATE: List = List {
-    name: "late",
+pub static RESTORE_LARGER: List = List {
+    name: "restore-larger",
     note: ", larger uptime",
-    arguments: &["TIMENS_ARRIVE=late"],
-    ..ARRIVE_EARLY
+    arguments: &["TIMENS_SECOND_UPTIME=larger"],
+    ..RESTORE_SMALLER
 };
 
 /// Nothing but the boot, in which KUnit runs.
@@ -203,7 +202,7 @@ pub static SELFTEST_LISTS: [&List; 7] =
     [&SELFTESTS, &STOCK, &OTHER_VDSO, &NO_COUNTER, &RACE, &WIDE_RACE, &KUNIT];
 
 /// The lists in the guests of container runtimes and CRIU.
-pub static CLIENT_LISTS: [&List; 4] = [&CLIENTS, &LEAVE, &ARRIVE_EARLY, &ARRIVE_LATE];
+pub static CLIENT_LISTS: [&List; 4] = [&CLIENTS, &CHECKPOINT, &RESTORE_SMALLER, &RESTORE_LARGER];
 
 impl Program {
     /// The path, and the environment if it is not the host's.

@@ -165,7 +165,7 @@ fn boot(place: Place, cycles: u32) -> Result<Transcript> {
     let Place { context, step, kernel, .. } = place;
     step.expect(PARTS.into());
     let initrd = initramfs::pack_job(context, step, kernel, "age", &[])?;
-    let own = [format!("TIMENS_AGE=cycles,{PARTS},{}", cycles / PARTS), "slab_nomerge".to_owned()];
+    let own = [format!("TIMENS_AGE={PARTS},{}", cycles / PARTS), "slab_nomerge".to_owned()];
     let guest = Guest {
         arguments: [&own, place.arguments].concat(),
         limit: Duration::from_secs(7200),

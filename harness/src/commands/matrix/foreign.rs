@@ -104,8 +104,8 @@ fn pack(
     let mut cc = Command::new(compiler[0]);
     cc.args(&compiler[1..]);
     cc.args(["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o"]);
-    cc.arg(&init).arg(context.top.join("harness/guest/foreign.c"));
-    step.command(&mut cc, "foreign")?;
+    cc.arg(&init).arg(context.top.join("harness/guest/mini_init.c"));
+    step.command(&mut cc, "mini_init")?;
     let text = dir.join("list");
     fs::write(&text, list.to_text()).with_context(|| format!("cannot write {}", text.display()))?;
     let mut files = vec![("/init".to_owned(), init), ("/list".to_owned(), text)];

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * PID 1 of a guest for another architecture, which has no other program but the
- * tests: runs those of /list, each of which is a line with path, seconds and tries,
- * as the job "programs" of the other guests does, and powers off.
+ * PID 1 of a guest without busybox, as for another architecture. Runs the tests in /list, each a
+ * line "PATH LIMIT TRIES [ENVIRONMENT]", as the job "programs" of the other guests does, and powers
+ * off. A test runs again unless its exit status is that of success or of a skipped test.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +38,7 @@ static void mount_at(const char *type, const char *dir)
 		printf("TIMENS-GUEST-FAULT mount %s: %s\n", dir, strerror(errno));
 }
 
-/* Whether the clock source is the one that the vDSO can read, if it has to: else it proves nothing. */
+/* Whether the clock source is the wanted one. With another, the vDSO may use system calls. */
 static int check_clocksource(void)
 {
 	const char *wanted = getenv("TIMENS_CLOCKSOURCE");
@@ -58,25 +60,42 @@ static int check_clocksource(void)
 	return 1;
 }
 
-/* The status as a shell has it: that of a signal is 128 more. */
+/* The exit status as in a shell: 128 and the signal's number for a killed process. */
 static int shell_status(int status)
 {
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-static void run_test(char *path)
+/* The namespace is entered by exec. The offsets are those of the job "programs". */
+static void enter_namespace(void)
 {
-	char *name = strrchr(path, '/') + 1;
+	static const char offsets[] = "monotonic 864000 0\nboottime 7776000 0\n";
+	int fd;
+
+	if (unshare(CLONE_NEWTIME))
+		_exit(127);
+	fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, offsets, strlen(offsets)) != (ssize_t)strlen(offsets))
+		_exit(127);
+	close(fd);
+}
+
+static void run_test(const char *path, bool in_namespace)
+{
+	const char *name = strrchr(path, '/') + 1;
+	char dir[256];
 
 	setsid();
-	name[-1] = '\0';
-	if (chdir("/selftests") || chdir(path))
+	snprintf(dir, sizeof(dir), "/selftests/%.*s", (int)(name - path), path);
+	if (chdir(dir))
 		_exit(127);
+	if (in_namespace)
+		enter_namespace();
 	execl(name, name, NULL);
 	_exit(127);
 }
 
-/* Waits for one test among all that PID 1 inherits. */
+/* Waits for one test, and reaps the orphans that PID 1 inherits. */
 static int wait_for(pid_t child, int limit)
 {
 	const double end = uptime() + limit;
@@ -96,31 +115,37 @@ static int wait_for(pid_t child, int limit)
 	return shell_status(status);
 }
 
-static int run(char *path, int limit)
+static int run(const char *path, int limit, bool in_namespace)
 {
+	const char *suffix = in_namespace ? "@namespace" : "";
 	pid_t child;
 	int status;
 
-	printf("TIMENS-BEGIN %s %.2f\n", path, uptime());
+	printf("TIMENS-BEGIN %s%s %.2f\n", path, suffix, uptime());
 	child = fork();
 	if (!child)
-		run_test(path);
+		run_test(path, in_namespace);
 	status = child < 0 ? 127 : wait_for(child, limit);
-	printf("\nTIMENS-END %s %d %.2f\n", path, status, uptime());
-	/* 4 is kselftest's way to say that it was skipped. */
+	printf("\nTIMENS-END %s%s %d %.2f\n", path, suffix, status, uptime());
+	/* kselftest exits with 4 when all is skipped. */
 	return status && status != 4;
 }
 
 static int run_all(void)
 {
 	FILE *list = fopen("/list", "re");
+	char line[512], path[200], environment[32];
 	int limit, tries;
-	char path[256];
 
 	if (!list || check_clocksource())
 		return 1;
-	while (fscanf(list, "%255s %d %d", path, &limit, &tries) == 3) {
-		while (run(path, limit) && --tries > 0)
+	while (fgets(line, sizeof(line), list)) {
+		strcpy(environment, "host");
+		if (sscanf(line, "%199s %d %d %31s", path, &limit, &tries, environment) < 3) {
+			printf("TIMENS-GUEST-FAULT invalid line in /list: %s", line);
+			return 1;
+		}
+		while (run(path, limit, !strcmp(environment, "namespace")) && --tries > 0)
 			;
 	}
 	return 0;
