@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the time namespaces in Rust, namespace_rs.rs, leave to C: the initial
- * namespace, the initialiser of which is a C macro, and the exported symbols.
+ * The C part of the time namespaces in Rust, namespace_rs.rs: the initial
+ * namespace, because NS_COMMON_INIT() is a C macro, and the exported symbols,
+ * because Rust code outside of rust/ has no EXPORT_SYMBOL_GPL().
  */
 
 #include <linux/export.h>

@@ -2,52 +2,48 @@
 
 //! Time namespaces.
 //!
-//! A time namespace shifts `CLOCK_MONOTONIC` and `CLOCK_BOOTTIME`, with their variants, by offsets
-//! that are set before the first task enters it. This is the implementation behind
-//! [`include/linux/time_namespace.h`](srctree/include/linux/time_namespace.h) when
-//! `CONFIG_TIME_NS_RUST` is set; otherwise it is
-//! [`kernel/time/namespace.c`](srctree/kernel/time/namespace.c).
+//! A time namespace shifts `CLOCK_MONOTONIC`, `CLOCK_BOOTTIME` and their variants by offsets that
+//! are set before the first task joins. This crate implements
+//! [`include/linux/time_namespace.h`](srctree/include/linux/time_namespace.h) if
+//! `CONFIG_TIME_NS_RUST` is set. Otherwise
+//! [`kernel/time/namespace.c`](srctree/kernel/time/namespace.c) does.
 //!
 //! # States
 //!
-//! A namespace is in one of two states:
+//! A namespace has two states:
 //!
-//! - *open*: no task is in it. Its offsets, and the page that shows them to the vDSO, are read and
-//!   written together, under the namespace's own lock;
-//! - *frozen*, for good, from the moment that the first task joins, by fork, exec or setns(2).
-//!   Offsets and page are constant; they are read without a lock.
+//! - *open*: no task is in the namespace. Its own lock protects the offsets and the page that shows
+//!   them to the vDSO. Both are read and written together.
+//! - *frozen*: entered for good when the first task joins by fork, exec or setns(2). The offsets
+//!   and the page are constant and are read without a lock.
 //!
-//! [`FreezeLock`] makes the change: freezing publishes (release) all that was written, and every
-//! task that joins sees that the namespace is frozen (acquire) before it can read a clock. There is
-//! no guard to write with after that, and no page to map before.
+//! [`FreezeLock`] implements the states. Freezing publishes (release) all earlier writes. Each task
+//! that joins observes the frozen state (acquire) before it can read a clock. A frozen namespace
+//! hands out no guard to write with, and an open one no page to map.
 //!
-//! The C code that reads the offsets without asking, that is the inline functions of
-//! `time_namespace.h` and the fault handler of the vDSO's data, does so for tasks in the namespace,
-//! thus when it is frozen.
+//! Some C code reads the offsets without taking the lock: the inline helpers in `time_namespace.h`
+//! and the vvar fault handler. Both act on behalf of a task that is already in the namespace, so
+//! the offsets are frozen.
 //!
 //! # Structure
 //!
-//! This file is the boundary to C, and holds all that is `unsafe`: the functions that C calls, each
-//! of which turns its arguments into references and calls a safe function of one of the modules:
+//! This file is the boundary to C and contains all `unsafe` code. Each function that C calls
+//! converts its arguments to references and calls a safe function of one of these modules:
 //!
-//! - [`offsets`] has the offsets' bounds and arithmetic;
-//! - [`object`] has the namespace and its life;
-//! - [`vdso`] has the page that shows the offsets to the vDSO;
-//! - [`ops`] has how tasks come to be in a namespace;
-//! - [`proc`] has `/proc/PID/timens_offsets`.
+//! - [`offsets`]: bounds and arithmetic of the offsets;
+//! - [`object`]: the namespace and its lifetime;
+//! - [`vdso`]: the page that shows the offsets to the vDSO;
+//! - [`ops`]: how a task joins a namespace, and `/proc/PID/ns/time`;
+//! - [`proc`]: `/proc/PID/timens_offsets`.
 //!
 //! [`Documentation/timers/time-namespaces.rst`](srctree/Documentation/timers/time-namespaces.rst)
-//! shows the states, and how clocks are read, for both implementations.
+//! describes the states and the clock reads of both implementations.
 
-#[cfg(CONFIG_TIME_NS_VDSO)]
-use core::ptr;
 use core::{
     mem::offset_of,
     ptr::NonNull,
     slice, //
 };
-#[cfg(CONFIG_TIME_NS_VDSO)]
-use kernel::mm::virt::VmaRef;
 use kernel::{
     bindings,
     error::from_result,
@@ -61,7 +57,8 @@ use kernel::{
     },
     nsproxy::{
         NewNsProxy,
-        NsProxy, //
+        NsProxy,
+        NsSet, //
     },
     prelude::*,
     seq_file::SeqFile,
@@ -86,13 +83,12 @@ use object::{
 };
 use offsets::Offsets;
 use ops::{
-    TimeForChildrenOps,
-    TimeOps, //
+    TimeFile,
+    TimeForChildrenFile, //
 };
 use proc::ProcOffset;
-#[cfg(CONFIG_TIME_NS_VDSO)]
-use vdso::VdsoOffsets;
 
+// The modules of a crate root are looked up beside it, in `kernel/time/`: hence `#[path]`.
 #[path = "namespace_rs/object.rs"]
 mod object;
 #[path = "namespace_rs/offsets.rs"]
@@ -101,22 +97,23 @@ mod offsets;
 mod ops;
 #[path = "namespace_rs/proc.rs"]
 mod proc;
-#[path = "namespace_rs/vdso.rs"]
+#[cfg_attr(CONFIG_TIME_NS_VDSO, path = "namespace_rs/vdso.rs")]
+#[cfg_attr(not(CONFIG_TIME_NS_VDSO), path = "namespace_rs/no_vdso.rs")]
 mod vdso;
 
 const __LOG_PREFIX: &[u8] = b"time_namespace\0";
 
 /// The operations behind `/proc/PID/ns/time`.
 #[no_mangle]
-pub static timens_operations: ProcNsOperations = ProcNsOperations::new::<TimeOps>();
+pub static timens_operations: ProcNsOperations = ProcNsOperations::new::<TimeFile>();
 
 /// The operations behind `/proc/PID/ns/time_for_children`.
 #[no_mangle]
 pub static timens_for_children_operations: ProcNsOperations =
-    ProcNsOperations::new::<TimeForChildrenOps>();
+    ProcNsOperations::new::<TimeForChildrenFile>();
 
-// The Rust and the C type are the same object: each field lies where its counterpart does and is as
-// large, and what is an owned pointer in Rust, `None` being null, has the size of one.
+// `TimeNamespace` has the layout of `struct time_namespace`: each field has the offset and the size
+// of its C counterpart. Owned pointers have the size of a pointer; `None` is null.
 const STATE: usize = offset_of!(TimeNamespace, state);
 const DATA: usize = STATE + FreezeLock::<State>::DATA_OFFSET;
 const POINTER: usize = size_of::<*const ()>();
@@ -135,7 +132,7 @@ static_assert!(offset_of!(Offsets, boottime) == offset_of!(bindings::timens_offs
 #[cfg(CONFIG_TIME_NS_VDSO)]
 static_assert!(DATA + State::VDSO_OFFSET == offset_of!(bindings::time_namespace, vvar_page));
 #[cfg(CONFIG_TIME_NS_VDSO)]
-static_assert!(size_of::<VdsoOffsets>() == POINTER);
+static_assert!(size_of::<vdso::VdsoOffsets>() == POINTER);
 static_assert!(
     STATE + FreezeLock::<State>::LOCK_OFFSET == offset_of!(bindings::time_namespace, offsets_lock)
 );
@@ -144,7 +141,7 @@ static_assert!(
         == offset_of!(bindings::time_namespace, frozen_offsets)
 );
 
-// The same for what user space asks for.
+// `ProcOffset` has the layout of `struct proc_timens_offset`.
 static_assert!(size_of::<ProcOffset>() == size_of::<bindings::proc_timens_offset>());
 static_assert!(align_of::<ProcOffset>() == align_of::<bindings::proc_timens_offset>());
 static_assert!(
@@ -161,13 +158,13 @@ static_assert!(
 );
 
 // SAFETY:
-// - The Rust and the C type are the same object, as asserted above. The one that is initialised in
-//   C, `init_time_ns`, is frozen, and its null pointers stand for `None`.
-// - `NS_COMMON_OFFSET` is that of the field that `ns_common` returns.
+// - `TimeNamespace` has the layout of `struct time_namespace`, as asserted above. `init_time_ns`,
+//   which C initialises, is frozen, and its null pointers are `None`.
+// - `NS_COMMON_OFFSET` is the offset of the field that `ns_common` returns.
 // - The flag, the tree and the table are those of time namespaces.
-// - All other instances are made by `TimeNamespace::copy`, which calls `ns_common::create`.
-// - `owner` does no more than to return a field.
-// - The references are counted by `NsCommon`, and nothing else is done with them.
+// - All other instances are created by `TimeNamespace::copy`, which calls `ns_common::create`.
+// - `ns_common` and `owner` only return a field.
+// - `NsCommon` counts the references, and `AlwaysRefCounted` only calls it.
 unsafe impl Namespace for TimeNamespace {
     type Raw = bindings::time_namespace;
 
@@ -190,13 +187,18 @@ unsafe impl Namespace for TimeNamespace {
     }
 
     #[inline]
+    fn install(&self, nsset: &mut NsSet<'_>) -> Result {
+        ops::install(self, nsset)
+    }
+
+    #[inline]
     fn tree() -> *mut bindings::ns_tree_root {
         &raw mut bindings::time_ns_tree
     }
 }
 
-// SAFETY: The `struct ns_common` in each namespace counts the references; the namespace stays for
-// as long as there is one. The initial one stays for ever.
+// SAFETY: `NsCommon` counts the references, and the namespace stays alive as long as there is one.
+// The initial namespace is a static.
 unsafe impl AlwaysRefCounted for TimeNamespace {
     #[inline]
     fn inc_ref(&self) {
@@ -210,49 +212,53 @@ unsafe impl AlwaysRefCounted for TimeNamespace {
     }
 }
 
-/// Returns the namespace that `ns` points to.
+/// Returns a reference to the namespace that `ns` points to.
 ///
 /// # Safety
 ///
 /// `ns` must point to a time namespace that stays alive for `'a`.
 #[inline]
 unsafe fn time_ns<'a>(ns: *const bindings::time_namespace) -> &'a TimeNamespace {
-    // SAFETY: As the caller guarantees.
+    // SAFETY: The safety requirements are those of `from_raw`.
     unsafe { TimeNamespace::from_raw(ns) }
 }
 
-/// Returns the address space of `task`.
+/// Returns the address space of `task`, or [`None`] for a kernel thread.
 ///
 /// # Safety
 ///
-/// For `'a`, `task` must be the current task, or one that doesn't run yet, and must keep its
+/// For `'a`, `task` must be the current task or a task that does not run yet, and must keep its
 /// address space.
 #[inline]
 unsafe fn mm<'a>(task: *const bindings::task_struct) -> Option<&'a MmWithUser> {
-    // SAFETY: The task is valid; nobody else changes the address space of a task like that.
+    // SAFETY: The caller guarantees that `task` is valid and that no other task changes its `mm`.
     let mm = unsafe { (*task).mm };
     if mm.is_null() {
         None
     } else {
-        // SAFETY: The task is a user of its address space for `'a`.
+        // SAFETY: The task is a user of its address space and keeps it for `'a`.
         Some(unsafe { MmWithUser::from_raw(mm) })
     }
 }
 
-/// Creates `timens_for_children` from `old_ns`: see [`TimeNamespace::copy`].
+/// Returns the namespace for the children of a task in `old_ns`: see [`TimeNamespace::copy`].
 ///
-/// Returns the namespace, with a reference that is the caller's, or an error pointer.
+/// Returns a reference that the caller owns, or an error pointer.
+///
+/// # Context
+///
+/// May sleep.
 ///
 /// # Safety
 ///
-/// `user_ns` and `old_ns` must be valid. May sleep.
+/// `user_ns` and `old_ns` must be valid.
 #[export]
 pub unsafe extern "C" fn copy_time_ns(
     flags: u64,
     user_ns: *mut bindings::user_namespace,
     old_ns: *mut bindings::time_namespace,
 ) -> *mut bindings::time_namespace {
-    // SAFETY: The caller guarantees that both are valid.
+    // SAFETY: The caller guarantees that `user_ns` and `old_ns` are valid.
     let (user_ns, old_ns) = unsafe { (UserNamespace::from_ptr(user_ns), time_ns(old_ns)) };
     match TimeNamespace::copy(flags, user_ns, old_ns) {
         Ok(ns) => ARef::into_raw(ns).cast().as_ptr(),
@@ -262,91 +268,114 @@ pub unsafe extern "C" fn copy_time_ns(
 
 /// Frees a namespace.
 ///
+/// # Context
+///
+/// May sleep.
+///
 /// # Safety
 ///
-/// The last reference to `ns` must have been dropped, by the caller. May sleep.
+/// The caller must have dropped the last reference to `ns`.
 #[export]
 pub unsafe extern "C" fn free_time_ns(ns: *mut bindings::time_namespace) {
-    // SAFETY: The caller guarantees that `ns` is valid, thus not null, and has no references.
+    // SAFETY: The caller guarantees that `ns` is valid, so it is not null, and that it dropped the
+    // last reference.
     unsafe { NsCommon::<TimeNamespace>::release(NonNull::new_unchecked(ns.cast())) };
 }
 
-/// Moves a task into its `time_ns_for_children`: see [`ops::on_fork`].
+/// Moves a task to its `time_ns_for_children`: see [`ops::on_fork`].
+///
+/// # Context
+///
+/// May sleep.
 ///
 /// # Safety
 ///
-/// `nsproxy` must be valid, own a reference to each of its namespaces, not be used by any task yet,
-/// and not be accessed by anybody else. `tsk` must be the current task, or one that doesn't run
-/// yet, keep its address space, and be about to use `nsproxy`. May sleep.
+/// - `nsproxy` must be valid, own a reference to each of its namespaces, not be used by a task yet,
+///   and not be accessed by anyone else.
+/// - `tsk` must be the current task or a task that does not run yet, keep its address space, and be
+///   about to use `nsproxy`.
 #[export]
 pub unsafe extern "C" fn timens_on_fork(
     nsproxy: *mut bindings::nsproxy,
     tsk: *mut bindings::task_struct,
 ) {
-    // SAFETY: As the caller guarantees.
+    // SAFETY: The safety requirements include those of `NewNsProxy::from_raw` and `mm`.
     let (nsproxy, mm) = unsafe { (NewNsProxy::from_raw(nsproxy), mm(tsk)) };
     ops::on_fork(nsproxy, mm);
 }
 
-/// Finishes the move of a task into a namespace: see [`TimeNamespace::join`].
+/// Completes the move of a task to a namespace: see [`TimeNamespace::join`].
+///
+/// # Context
+///
+/// May sleep.
 ///
 /// # Safety
 ///
-/// `ns` must be valid. `tsk` must be the current task, keep its address space, and still be in the
-/// namespace that it comes from. May sleep.
+/// `ns` must be valid. `tsk` must be the current task, keep its address space, and still be in its
+/// old namespace.
 #[export]
 pub unsafe extern "C" fn timens_commit(
     tsk: *mut bindings::task_struct,
     ns: *mut bindings::time_namespace,
 ) {
-    // SAFETY: As the caller guarantees.
+    // SAFETY: The safety requirements include those of `time_ns` and `mm`.
     let (ns, mm) = unsafe { (time_ns(ns), mm(tsk)) };
-    // SAFETY: As the caller guarantees, this is the current task; it has namespaces, as it has not
-    // exited, and they stay the same until it has moved.
+    // SAFETY: The caller guarantees that this is the current task. It calls setns(2), so it has
+    // not exited and has namespaces. Only the current task changes them, and only later.
     let nsproxy = unsafe { NsProxy::from_raw((*tsk).nsproxy) };
     ns.join(nsproxy.time_ns(), mm);
 }
 
-/// Returns the page with the offsets of the current task's namespace, or null if it has none: see
-/// [`vdso::page_of_current`].
+/// Returns the page with the offsets of the current task's namespace, or null if the task uses the
+/// host's page: see [`ops::page_of_current`].
 ///
 /// # Safety
 ///
-/// `vma` must be valid, and its mmap or vma lock be held.
+/// `vma` must be valid, and the caller must hold its mmap lock or its vma lock.
 #[cfg(CONFIG_TIME_NS_VDSO)]
 #[export]
 pub unsafe extern "C" fn find_timens_vvar_page(
     vma: *mut bindings::vm_area_struct,
 ) -> *mut bindings::page {
-    // SAFETY: As the caller guarantees.
-    let vma = unsafe { VmaRef::from_raw(vma) };
-    vdso::page_of_current(current!(), vma).map_or(ptr::null_mut(), |page| page.as_ptr())
+    // SAFETY: The caller guarantees that `vma` is valid and locked.
+    let vma = unsafe { kernel::mm::virt::VmaRef::from_raw(vma) };
+    ops::page_of_current(current!(), vma).map_or(core::ptr::null_mut(), |page| page.as_ptr())
 }
 
-/// Prints the offsets: see [`proc::show`].
+/// Prints the offsets of a task's children: see [`proc::show`].
+///
+/// # Context
+///
+/// May sleep.
 ///
 /// # Safety
 ///
-/// `p` and `m` must be valid, and `m` not be accessed by anybody else. May sleep.
+/// `p` and `m` must be valid, and no one else may access `m`.
 #[export]
 pub unsafe extern "C" fn proc_timens_show_offsets(
     p: *mut bindings::task_struct,
     m: *mut bindings::seq_file,
 ) {
-    // SAFETY: As the caller guarantees. `Task` is a transparent wrapper.
+    // SAFETY: The caller guarantees that `p` and `m` are valid and that it alone accesses `m`. The
+    // cast is okay because `Task` is a transparent wrapper.
     let (task, m) = unsafe { (&*p.cast::<Task>(), SeqFile::from_raw(m)) };
     proc::show(task, m);
 }
 
-/// Changes offsets: see [`proc::set`].
+/// Writes the offsets of a task's children: see [`proc::write`].
 ///
 /// Returns 0 or a negative error number.
 ///
+/// # Context
+///
+/// May sleep.
+///
 /// # Safety
 ///
-/// `file` and `p` must be valid, and `offsets` be an array of `n` elements. If a call to
-/// `fdget_pos()` for `file` is active that did not take `f_pos_lock`, it must be of the current
-/// thread, as it is in write(2). May sleep.
+/// - `file` and `p` must be valid, and `offsets` must be an array of `n` elements.
+/// - If there is an active call to `fdget_pos()` on `file` that did not take `f_pos_lock`, it must
+///   be on the current thread, as it is in write(2).
 #[export]
 pub unsafe extern "C" fn proc_timens_set_offset(
     file: *mut bindings::file,
@@ -354,27 +383,28 @@ pub unsafe extern "C" fn proc_timens_set_offset(
     offsets: *mut bindings::proc_timens_offset,
     n: c_int,
 ) -> c_int {
-    // SAFETY: As the caller guarantees. `Task` is a transparent wrapper.
+    // SAFETY: The safety requirements include those of `from_raw_file`, and `p` is valid. The cast
+    // is okay because `Task` is a transparent wrapper.
     let (file, task) = unsafe { (LocalFile::from_raw_file(file), &*p.cast::<Task>()) };
-    // SAFETY: The caller guarantees that there are that many, and `ProcOffset` is the same as the C
-    // type, as asserted above. The number isn't negative.
+    // SAFETY: The caller guarantees that there are `n` elements, so `n` is not negative. The cast
+    // is okay because `ProcOffset` has the layout of the C type, as asserted above.
     let offsets = unsafe { slice::from_raw_parts(offsets.cast::<ProcOffset>(), n as usize) };
-    from_result(|| proc::set(file, task, offsets).map(|()| 0))
+    from_result(|| proc::write(file, task, offsets).map(|()| 0))
 }
 
-/// Converts an absolute time from a namespace to the host: see [`Offsets::ktime_to_host`].
+/// Converts an absolute time of a namespace to the host's: see [`Offsets::ktime_to_host`].
 ///
 /// # Safety
 ///
-/// `ns_offsets` must be those of a namespace that a task is in.
+/// `ns_offsets` must belong to a namespace that a task is in.
 #[export]
 pub unsafe extern "C" fn do_timens_ktime_to_host(
     clockid: bindings::clockid_t,
     tim: bindings::ktime_t,
     ns_offsets: *mut bindings::timens_offsets,
 ) -> bindings::ktime_t {
-    // SAFETY: The offsets of a namespace with tasks in it don't change, and `Offsets` is the same
-    // as the C type, as asserted above.
+    // SAFETY: The caller guarantees that a task is in the namespace, so the offsets are frozen. The
+    // cast is okay because `Offsets` has the layout of the C type, as asserted above.
     let offsets = unsafe { &*ns_offsets.cast::<Offsets>() };
     offsets.ktime_to_host(clockid, tim)
 }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What all namespaces have in common.
+//! Namespaces.
 //!
-//! A namespace implemented in Rust is a type that embeds an [`NsCommon`], implements [`Namespace`],
-//! and describes how `/proc/PID/ns` and setns(2) deal with it by one or more types that implement
-//! [`NsOperations`].
+//! A kind of namespace in Rust is a type that embeds an [`NsCommon`] and implements [`Namespace`].
+//! Each of its files in `/proc/PID/ns` is a type that implements [`ProcNsFile`].
 //!
-//! For built-in code only: much of what this calls isn't exported to modules.
+//! For built-in code only: most of the C functions called here are not exported to modules.
 //!
 //! C headers: [`include/linux/ns_common.h`](srctree/include/linux/ns_common.h),
 //! [`include/linux/nstree.h`](srctree/include/linux/nstree.h) and
@@ -39,26 +38,26 @@ use core::{
     },
 };
 
-/// A namespace implemented in Rust.
+/// A kind of namespace.
 ///
 /// # Safety
 ///
 /// Implementers must ensure that:
 ///
-/// - `Self` and [`Raw`](Namespace::Raw) are the same object seen from Rust and from C: a pointer to
-///   one is a valid pointer to the other;
-/// - the [`NsCommon`] that [`ns_common`](Namespace::ns_common) returns lies at
-///   [`NS_COMMON_OFFSET`](Namespace::NS_COMMON_OFFSET) in `Self`;
+/// - `Self` has the layout of [`Raw`](Namespace::Raw): a pointer to one is a valid pointer to the
+///   other;
+/// - [`ns_common`](Namespace::ns_common) returns the field at
+///   [`NS_COMMON_OFFSET`](Namespace::NS_COMMON_OFFSET);
 /// - [`TYPE`](Namespace::TYPE), [`tree`](Namespace::tree) and
-///   [`operations`](Namespace::operations) are the ones that the C macros `ns_common_type()`,
-///   `to_ns_tree()` and `to_ns_operations()` choose for [`Raw`](Namespace::Raw);
-/// - instances are either made by [`create`], so that there is no safe way to initialise one
-///   elsewhere, or are static, with a `struct ns_common` that `NS_COMMON_INIT` initialised;
-/// - no reference to an instance is taken while it is initialised, or dropped, or by
-///   [`ns_common`](Namespace::ns_common) or [`owner`](Namespace::owner), which are called also for
-///   one that has no references any more, the latter under a spinlock: it must not sleep;
-/// - [`AlwaysRefCounted::inc_ref`] and [`AlwaysRefCounted::dec_ref`] do no more than to call
-///   [`NsCommon::get`] and [`NsCommon::put`].
+///   [`operations`](Namespace::operations) return what the C macros `ns_common_type()`,
+///   `to_ns_tree()` and `to_ns_operations()` return for [`Raw`](Namespace::Raw);
+/// - each instance is either created by [`create`], so that no other safe code can initialise one,
+///   or is a static whose `struct ns_common` was initialised by `NS_COMMON_INIT`;
+/// - no one takes a reference count on an instance while it is initialised or dropped;
+/// - [`ns_common`](Namespace::ns_common) and [`owner`](Namespace::owner) take no reference count
+///   and do not sleep: they are also called when the count is zero, `owner` under a spinlock;
+/// - [`AlwaysRefCounted::inc_ref`] and [`AlwaysRefCounted::dec_ref`] only call [`NsCommon::get`]
+///   and [`NsCommon::put`].
 pub unsafe trait Namespace: AlwaysRefCounted + Send + Sync + Sized + 'static {
     /// The C type.
     type Raw;
@@ -66,35 +65,46 @@ pub unsafe trait Namespace: AlwaysRefCounted + Send + Sync + Sized + 'static {
     /// The `CLONE_NEW*` flag that creates a namespace of this kind.
     const TYPE: u32;
 
-    /// Where in `Self` its [`NsCommon`] lies, in bytes.
+    /// The byte offset of the [`NsCommon`] in `Self`.
     const NS_COMMON_OFFSET: usize;
 
-    /// The embedded [`NsCommon`].
+    /// Returns the embedded [`NsCommon`].
     fn ns_common(&self) -> &NsCommon<Self>;
 
-    /// Returns the user namespace that owns this one.
+    /// Returns the user namespace that owns this namespace.
     fn owner(&self) -> &UserNamespace;
 
-    /// The table of the operations on namespaces of this kind.
+    /// Returns the table of operations of this kind of namespace.
     fn operations() -> &'static ProcNsOperations;
 
-    /// The tree of all namespaces of this kind.
+    /// Returns the tree of all namespaces of this kind.
     fn tree() -> *mut bindings::ns_tree_root;
 
-    /// Returns a reference to the namespace that `ptr` points to.
+    /// Puts this namespace into the set of namespaces that the current task is about to enter.
+    ///
+    /// # Errors
+    ///
+    /// setns(2) fails with the error that this returns. `nsset` must be unchanged then.
+    ///
+    /// # Context
+    ///
+    /// Called without locks. May sleep.
+    fn install(&self, nsset: &mut NsSet<'_>) -> Result;
+
+    /// Creates a reference to a namespace from a raw pointer.
     ///
     /// # Safety
     ///
     /// `ptr` must point to a namespace of this kind that stays alive for `'a`.
     #[inline]
     unsafe fn from_raw<'a>(ptr: *const Self::Raw) -> &'a Self {
-        // SAFETY: By the trait's safety requirements the types are the same object; the caller
-        // guarantees that it stays alive.
+        // SAFETY: The safety requirements guarantee the validity of the dereference. By the safety
+        // requirements of the trait, `Self` has the layout of `Self::Raw`.
         unsafe { &*ptr.cast() }
     }
 }
 
-/// The part that every namespace has: reference counts, inode number, id and tree nodes.
+/// The part that all kinds of namespaces have: reference counts, inode number, id and tree nodes.
 ///
 /// Wraps the kernel's `struct ns_common`, embedded in a namespace of type `T`.
 ///
@@ -109,26 +119,36 @@ pub struct NsCommon<T> {
     _p: PhantomData<T>,
 }
 
-// SAFETY: `struct ns_common` belongs to no thread.
+// SAFETY: It is okay to send ownership of `NsCommon` across thread boundaries.
 unsafe impl<T> Send for NsCommon<T> {}
 
-// SAFETY: All that can be done through a shared reference is synchronised by C code.
+// SAFETY: It's OK to access `NsCommon` through shared references from other threads because we're
+// either accessing properties that don't change or that are properly synchronised by C code.
 unsafe impl<T> Sync for NsCommon<T> {}
 
 impl<T: Namespace> NsCommon<T> {
     /// Returns an initialiser that sets the reference count to one and allocates an inode number.
     ///
-    /// Fails with what `ida_alloc_max()` fails with: `ENOMEM`, or `ENOSPC` when the inode numbers
-    /// have run out. May sleep.
+    /// # Errors
+    ///
+    /// The initialiser fails with:
+    ///
+    /// - `ENOSPC` if all inode numbers are in use;
+    /// - `ENOMEM` if there is no memory.
+    ///
+    /// # Context
+    ///
+    /// The initialiser may sleep.
     #[doc(alias = "ns_common_init")]
     pub fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            // INVARIANT: On success `__ns_common_init` has initialised all of it, except for
-            // `ns_rcu`, which is not used before the release, and for the children of its tree
-            // nodes, which are set when it is put into the trees.
+            // INVARIANT: On success `__ns_common_init` has initialised all fields except `ns_rcu`,
+            // which is first used by `release`, and the children of the tree nodes, which are set
+            // when the nodes are added to the trees.
             inner <- Opaque::try_ffi_init(|slot| {
-                // SAFETY: `slot` is valid for writes, and by the trait's safety requirements type
-                // and operations belong together. With an `inum` of 0 one is allocated.
+                // SAFETY: `slot` is valid for writes. By the safety requirements of the trait, the
+                // flag and the operations belong to the same kind of namespace. An `inum` of 0
+                // requests a new inode number.
                 to_result(unsafe {
                     bindings::__ns_common_init(slot, T::TYPE, T::operations().as_ptr(), 0)
                 })
@@ -137,15 +157,15 @@ impl<T: Namespace> NsCommon<T> {
         }? Error)
     }
 
-    /// Returns the namespace of which `ns` is part.
+    /// Returns the namespace in which `ns` is embedded.
     ///
     /// # Safety
     ///
-    /// `ns` must be the `struct ns_common` of a namespace of type `T`.
+    /// `ns` must point to the `struct ns_common` of a namespace of type `T`.
     #[inline]
     unsafe fn container_of(ns: *mut bindings::ns_common) -> NonNull<T> {
-        // SAFETY: By the trait's safety requirements the namespace begins that many bytes before
-        // its `NsCommon`, and that is what `ns` points to.
+        // SAFETY: By the safety requirements of the trait, `ns` is `NS_COMMON_OFFSET` bytes behind
+        // the start of the namespace.
         unsafe { NonNull::new_unchecked(ns.byte_sub(T::NS_COMMON_OFFSET).cast()) }
     }
 
@@ -153,59 +173,62 @@ impl<T: Namespace> NsCommon<T> {
     #[doc(alias = "ns_ref_inc")]
     #[inline]
     pub fn get(&self) {
-        // SAFETY: By the type invariants the `struct ns_common` is initialised. As there is a
-        // reference to the namespace that it is part of, its count is not zero; if it is part of
-        // none, nothing depends on the count.
+        // SAFETY: By the type invariants, the `struct ns_common` is initialised. The existence of a
+        // shared reference to the namespace means that the refcount is nonzero; outside of a
+        // namespace, nothing depends on the refcount.
         unsafe { bindings::__ns_ref_inc(self.inner.get()) };
     }
 
-    /// Decrements the reference count of `ns`, and releases it when that was the last reference.
+    /// Decrements the reference count of `ns`, and releases `ns` if that was the last reference.
+    ///
+    /// # Context
     ///
     /// May sleep.
     ///
     /// # Safety
     ///
-    /// The caller gives up a reference to `ns`.
+    /// The caller must own a reference to `ns`, which it gives up.
     #[doc(alias = "ns_ref_put")]
     #[inline]
     pub unsafe fn put(ns: NonNull<T>) {
-        // SAFETY: The caller owns a reference, so that `ns` is valid.
+        // SAFETY: The caller owns a reference, so `ns` is valid.
         let common = unsafe { ns.as_ref() }.ns_common().inner.get();
         // SAFETY: The caller gives up a reference.
         if unsafe { bindings::__ns_ref_put(common) } {
-            // SAFETY: That was the last one.
+            // SAFETY: `__ns_ref_put` returned true, so that was the last reference.
             unsafe { Self::release(ns) };
         }
     }
 
-    /// Takes a namespace without references apart, and frees it after a grace period.
+    /// Removes a namespace without references from the trees, drops it, and frees it after an RCU
+    /// grace period.
+    ///
+    /// # Context
     ///
     /// May sleep.
     ///
     /// # Safety
     ///
-    /// The reference count of `ns` must have dropped to zero, and the caller must be the one who
-    /// saw that.
+    /// The reference count of `ns` must have dropped to zero, and only the caller that dropped it
+    /// to zero may call this.
     pub unsafe fn release(ns: NonNull<T>) {
         // `kfree_rcu()` finds the start of the object from the offset of its `rcu_head`.
         const {
             assert!(T::NS_COMMON_OFFSET + offset_of!(bindings::ns_common, ns_rcu) < 4096);
         }
 
-        // SAFETY: By the safety requirements nobody has a reference, and thus nobody else frees it.
+        // SAFETY: The safety requirements guarantee that no one else frees `ns`, so it is valid.
         let common = unsafe { ns.as_ref() }.ns_common().inner.get();
-        // SAFETY: `create` has added the namespace to this tree: the static ones, which it did not
-        // make, are initial namespaces, the reference count of which never drops. What this calls
-        // back, `Namespace::owner`, takes no reference.
+        // SAFETY: `create` added the namespace to this tree. The static namespaces, which `create`
+        // did not add, are initial namespaces: their reference count never drops to zero.
         unsafe { bindings::__ns_tree_remove(common, T::tree()) };
-        // SAFETY: `common` is valid for as long as `ns` is.
+        // SAFETY: `common` is part of `ns`, so it is valid.
         let rcu = unsafe { &raw mut (*common).ns_rcu };
-        // SAFETY: No references are left. Who still walks the tree looks, under RCU, no further
-        // than the `struct ns_common`: that lies in an `Opaque`, and dropping it leaves it as it
-        // is.
+        // SAFETY: No references are left. Readers that walk the tree under RCU only access the
+        // `struct ns_common`, which is in an `Opaque`: dropping `ns` does not change it.
         unsafe { ptr::drop_in_place(ns.as_ptr()) };
-        // SAFETY: `create` allocated `ns` by `KBox`, that is, by `kmalloc`; it holds no value any
-        // more. `rcu` lies in it, at less than 4096 bytes as asserted above, and is unused.
+        // SAFETY: `create` allocated `ns` with `KBox`, and its value has been dropped. `rcu` is
+        // unused, and is less than 4096 bytes behind `ns`, as asserted above.
         unsafe { bindings::kvfree_call_rcu(rcu.cast(), ns.as_ptr().cast()) };
     }
 }
@@ -214,150 +237,165 @@ impl<T: Namespace> NsCommon<T> {
 impl<T> PinnedDrop for NsCommon<T> {
     #[inline]
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariants the inode number is ours, and we're being dropped.
+        // SAFETY: By the type invariants, `self` owns the inode number.
         unsafe { bindings::__ns_common_free(self.inner.get()) };
     }
 }
 
-/// Creates a namespace and makes it known: from now on it can be found in the namespace trees.
+/// Creates a namespace and adds it to the namespace trees, where others can find it.
 ///
-/// Like all new namespaces it is not active: it becomes so when a task enters it or a file refers
-/// to it.
+/// Like all new namespaces it is inactive until a task enters it or a file refers to it.
 ///
-/// Fails with `ENOMEM`, or with what `init` fails with. May sleep.
+/// # Errors
+///
+/// - `ENOMEM` if there is no memory.
+/// - The errors of `init`.
+///
+/// # Context
+///
+/// May sleep.
 pub fn create<T: Namespace>(init: impl PinInit<T, Error>, flags: Flags) -> Result<ARef<T>> {
     let ns = KBox::pin_init(init, flags)?;
-    // SAFETY: It stays where it is: from now on it is reached through pointers only.
+    // SAFETY: The namespace is not moved: from here on it is only accessed through pointers.
     let ns = KBox::leak(unsafe { Pin::into_inner_unchecked(ns) });
-    // SAFETY: The initialiser of `NsCommon` has set the reference count to one, and that reference
-    // is ours.
+    // SAFETY: The initialiser of `NsCommon` set the reference count to one. We own that reference.
     let ns = unsafe { ARef::from_raw(NonNull::from(ns)) };
     let common = ns.ns_common().inner.get();
-    // SAFETY: `common` is initialised, and nobody else knows of it. An `id` of 0 has one generated.
+    // SAFETY: `common` is initialised and not shared yet. An `id` of 0 requests a new id.
     unsafe { bindings::__ns_tree_gen_id(common, 0) };
-    // SAFETY: By the trait's safety requirements this is the tree for it; it has an id by now.
+    // SAFETY: `common` has an id. By the safety requirements of the trait, this is its tree.
     unsafe { bindings::__ns_tree_add_raw(common, T::tree()) };
     Ok(ns)
 }
 
-/// What `/proc/PID/ns` and setns(2) do with namespaces of a kind.
+/// A file in `/proc/PID/ns`: a namespace that a task has.
 ///
-/// Mirrors `struct proc_ns_operations`; [`ProcNsOperations::new`] makes one of it.
-pub trait NsOperations {
+/// A kind of namespace has a file for each of its namespaces in `struct nsproxy`, such as `time`
+/// and `time_for_children`. setns(2) installs the namespace in the same way whichever file was
+/// opened: see [`Namespace::install`].
+pub trait ProcNsFile {
     /// The kind of namespace.
     type Ns: Namespace;
 
-    /// The name of the file in `/proc/PID/ns`.
+    /// The name of the file.
     const NAME: &'static CStr;
 
-    /// The kind of namespace that the link shows, where that isn't [`NAME`](Self::NAME).
+    /// The kind of namespace that the link shows, if it differs from [`NAME`](Self::NAME).
     const REAL_NAME: Option<&'static CStr> = None;
 
-    /// Returns the namespace of this kind that `task` has, or [`None`] if it has exited.
+    /// Returns the namespace of `task`, or [`None`] if the task has exited.
+    ///
+    /// # Context
     ///
     /// Called without locks. May sleep.
     fn get(task: &Task) -> Option<ARef<Self::Ns>>;
-
-    /// Makes `ns` part of the set of namespaces that the current task is about to enter.
-    ///
-    /// Fails with what setns(2) is to fail with, and then changes nothing. Called without locks.
-    /// May sleep.
-    fn install(nsset: &mut NsSet<'_>, ns: &Self::Ns) -> Result;
 }
 
-/// A table of operations, `struct proc_ns_operations`.
+/// The table of operations of a file in `/proc/PID/ns`.
+///
+/// Wraps the kernel's `struct proc_ns_operations`.
 ///
 /// # Invariants
 ///
-/// Its pointers are null or are valid for as long as the table is, and may be used by any thread.
+/// The pointers in the table are null or point to statics and functions that any thread may use.
 #[repr(transparent)]
 pub struct ProcNsOperations(bindings::proc_ns_operations);
 
-// SAFETY: By the type invariants the table may be used by any thread; it can't be changed.
+// SAFETY: By the type invariants, any thread may use the table. It is never changed.
 unsafe impl Sync for ProcNsOperations {}
 
 impl ProcNsOperations {
-    /// Makes the table for `T`.
-    pub const fn new<T: NsOperations>() -> Self {
-        // INVARIANT: The names and the functions are static.
+    /// Creates the table for the file `F`.
+    pub const fn new<F: ProcNsFile>() -> Self {
+        // INVARIANT: The names are static strings.
         Self(bindings::proc_ns_operations {
-            name: crate::str::as_char_ptr_in_const_context(T::NAME),
-            real_ns_name: match T::REAL_NAME {
+            name: crate::str::as_char_ptr_in_const_context(F::NAME),
+            real_ns_name: match F::REAL_NAME {
                 Some(name) => crate::str::as_char_ptr_in_const_context(name),
                 None => ptr::null(),
             },
-            get: Some(VTable::<T>::get),
-            put: Some(VTable::<T>::put),
-            install: Some(VTable::<T>::install),
-            owner: Some(VTable::<T>::owner),
+            get: Some(get_callback::<F>),
+            put: Some(put_callback::<F::Ns>),
+            install: Some(install_callback::<F::Ns>),
+            owner: Some(owner_callback::<F::Ns>),
             get_parent: None,
         })
     }
 
-    /// Returns the C view of the table.
+    /// Returns a raw pointer to the table.
     #[inline]
     pub const fn as_ptr(&self) -> *const bindings::proc_ns_operations {
         &raw const self.0
     }
 }
 
-/// The C functions in the table for `T`.
-struct VTable<T>(PhantomData<T>);
-
-impl<T: NsOperations> VTable<T> {
-    /// # Safety
-    ///
-    /// `task` must point to a valid task.
-    unsafe extern "C" fn get(task: *mut bindings::task_struct) -> *mut bindings::ns_common {
-        // SAFETY: The caller guarantees that `task` is valid. `Task` is a transparent wrapper.
-        let task: &Task = unsafe { &*task.cast() };
-        match T::get(task) {
-            // The caller gets the reference.
-            Some(ns) => {
-                let ns = ARef::into_raw(ns);
-                // SAFETY: The reference, which the caller is about to get, keeps it alive.
-                unsafe { ns.as_ref() }.ns_common().inner.get()
-            }
-            None => ptr::null_mut(),
+/// Returns the namespace of `task` with a reference, or null if the task has exited.
+///
+/// # Safety
+///
+/// `task` must be valid.
+unsafe extern "C" fn get_callback<F: ProcNsFile>(
+    task: *mut bindings::task_struct,
+) -> *mut bindings::ns_common {
+    // SAFETY: The caller guarantees that `task` is valid. The cast is okay because `Task` is a
+    // transparent wrapper.
+    let task: &Task = unsafe { &*task.cast() };
+    match F::get(task) {
+        Some(ns) => {
+            let ns = ARef::into_raw(ns);
+            // SAFETY: The reference that the caller is about to own keeps the namespace alive.
+            unsafe { ns.as_ref() }.ns_common().inner.get()
         }
-    }
-
-    /// # Safety
-    ///
-    /// `ns` must be part of a namespace of type `T::Ns`, a reference to which the caller gives up.
-    unsafe extern "C" fn put(ns: *mut bindings::ns_common) {
-        // SAFETY: As the caller guarantees.
-        unsafe { NsCommon::<T::Ns>::put(NsCommon::container_of(ns)) };
-    }
-
-    /// # Safety
-    ///
-    /// `nsset` must be the one that `prepare_nsset()` has set up for the current task, and nobody
-    /// else may access it. `ns` must be part of a live namespace of type `T::Ns`.
-    unsafe extern "C" fn install(
-        nsset: *mut bindings::nsset,
-        ns: *mut bindings::ns_common,
-    ) -> c_int {
-        // SAFETY: As the caller guarantees.
-        let mut nsset = unsafe { NsSet::from_raw(nsset) };
-        // SAFETY: The caller guarantees that the namespace is alive.
-        let ns = unsafe { NsCommon::<T::Ns>::container_of(ns).as_ref() };
-        from_result(|| T::install(&mut nsset, ns).map(|()| 0))
-    }
-
-    /// # Safety
-    ///
-    /// `ns` must be part of a namespace of type `T::Ns` that has not been dropped yet, with or
-    /// without references: `__ns_tree_remove()` asks for the owner when there are none any more.
-    unsafe extern "C" fn owner(ns: *mut bindings::ns_common) -> *mut bindings::user_namespace {
-        // SAFETY: The caller guarantees that the namespace is there, and `Namespace::owner` takes
-        // no reference to it.
-        let ns = unsafe { NsCommon::<T::Ns>::container_of(ns).as_ref() };
-        ns.owner().as_ptr()
+        None => ptr::null_mut(),
     }
 }
 
-/// A kind of namespace that nothing else has, made of what this module offers.
+/// Drops a reference to a namespace.
+///
+/// # Safety
+///
+/// `ns` must be part of a namespace of type `T`. The caller must own a reference to it, which it
+/// gives up.
+unsafe extern "C" fn put_callback<T: Namespace>(ns: *mut bindings::ns_common) {
+    // SAFETY: The safety requirements are those of `container_of` and `put`.
+    unsafe { NsCommon::<T>::put(NsCommon::container_of(ns)) };
+}
+
+/// Puts a namespace into `nsset`.
+///
+/// Returns 0 or a negative error number.
+///
+/// # Safety
+///
+/// `nsset` must have been set up by `prepare_nsset()` for the current task, and no one else may
+/// access it. `ns` must be part of a live namespace of type `T`.
+unsafe extern "C" fn install_callback<T: Namespace>(
+    nsset: *mut bindings::nsset,
+    ns: *mut bindings::ns_common,
+) -> c_int {
+    // SAFETY: The safety requirements include those of `NsSet::from_raw`.
+    let mut nsset = unsafe { NsSet::from_raw(nsset) };
+    // SAFETY: The caller guarantees that `ns` is part of a live namespace of type `T`.
+    let ns = unsafe { NsCommon::<T>::container_of(ns).as_ref() };
+    from_result(|| ns.install(&mut nsset).map(|()| 0))
+}
+
+/// Returns the user namespace that owns a namespace.
+///
+/// # Safety
+///
+/// `ns` must be part of a namespace of type `T` that has not been dropped yet. Its reference count
+/// may be zero: `__ns_tree_remove()` calls this.
+unsafe extern "C" fn owner_callback<T: Namespace>(
+    ns: *mut bindings::ns_common,
+) -> *mut bindings::user_namespace {
+    // SAFETY: The caller guarantees that the namespace has not been dropped. By the safety
+    // requirements of the trait, `Namespace::owner` takes no reference to it.
+    let ns = unsafe { NsCommon::<T>::container_of(ns).as_ref() };
+    ns.owner().as_ptr()
+}
+
+/// Tests with a kind of namespace that only exists here.
 #[cfg(CONFIG_RUST_NS_COMMON_KUNIT_TEST)]
 #[kunit_tests(rust_ns_common)]
 mod tests {
@@ -379,13 +417,13 @@ mod tests {
         },
     };
 
-    /// How many there are.
+    /// The number of live namespaces.
     static ALIVE: Atomic<i32> = Atomic::new(0);
 
-    /// The number of the one that a task has entered last.
+    /// The number of the namespace that a task has entered last.
     static ENTERED: Atomic<i32> = Atomic::new(0);
 
-    /// A namespace whose tasks have a number in common.
+    /// A namespace with a number.
     #[pin_data(PinnedDrop)]
     struct Numbered {
         user_ns: ARef<UserNamespace>,
@@ -402,7 +440,7 @@ mod tests {
         }
     }
 
-    /// Has no limit of its own, and takes that of another kind of namespace.
+    /// The charge for a [`Numbered`], counted as a UTS namespace.
     enum NumberedNamespaces {}
 
     // SAFETY: `UCOUNT_UTS_NAMESPACES` is a constant of `enum ucount_type` below `UCOUNT_COUNTS`.
@@ -410,15 +448,15 @@ mod tests {
         const TYPE: bindings::ucount_type = bindings::ucount_type_UCOUNT_UTS_NAMESPACES;
     }
 
-    static OPERATIONS: ProcNsOperations = ProcNsOperations::new::<NumberedOps>();
+    static OPERATIONS: ProcNsOperations = ProcNsOperations::new::<NumberedFile>();
 
-    /// All of them. The list is empty, thus points to itself.
+    /// The tree of all [`Numbered`]. Its list is empty, so it points to itself.
     static mut TREE: bindings::ns_tree_root = bindings::ns_tree_root {
         ns_rb: bindings::rb_root {
             rb_node: ptr::null_mut(),
         },
         ns_list_head: bindings::list_head {
-            // SAFETY: The address is all that is taken.
+            // SAFETY: Only the address is taken.
             next: unsafe { &raw mut TREE.ns_list_head },
             // SAFETY: As above.
             prev: unsafe { &raw mut TREE.ns_list_head },
@@ -426,12 +464,13 @@ mod tests {
     };
 
     // SAFETY:
-    // - C code doesn't know the type, so that there is but one view of it.
-    // - `NS_COMMON_OFFSET` is that of the field that `ns_common` returns.
-    // - No macro chooses anything for the type: flag, tree and table are its own. Without a flag,
-    //   listns(2) would take offence at it: that is nothing to call while these tests run.
-    // - All instances are made by `Numbered::new`, which calls `create`.
-    // - The references are counted by `NsCommon`, and nothing else is done with them.
+    // - `Raw` is `Self`.
+    // - `NS_COMMON_OFFSET` is the offset of the field that `ns_common` returns.
+    // - The C macros do not have this kind of namespace. listns(2) would warn about the missing
+    //   flag, and must not be called while these tests run.
+    // - All instances are created by `Numbered::new`, which calls `create`.
+    // - `ns_common` and `owner` only return a field.
+    // - `NsCommon` counts the references, and `AlwaysRefCounted` only calls it.
     unsafe impl Namespace for Numbered {
         type Raw = Self;
 
@@ -453,10 +492,18 @@ mod tests {
         fn tree() -> *mut bindings::ns_tree_root {
             &raw mut TREE
         }
+
+        fn install(&self, nsset: &mut NsSet<'_>) -> Result {
+            if !nsset.user_ns().capable(Capability::SYS_ADMIN) {
+                return Err(EPERM);
+            }
+            ENTERED.store(self.number, Relaxed);
+            Ok(())
+        }
     }
 
-    // SAFETY: The `struct ns_common` in each namespace counts the references; the namespace stays
-    // for as long as there is one.
+    // SAFETY: `NsCommon` counts the references, and the namespace stays alive as long as there is
+    // one.
     unsafe impl AlwaysRefCounted for Numbered {
         fn inc_ref(&self) {
             self.ns.get();
@@ -477,7 +524,7 @@ mod tests {
                     _ucount: ucount.ok_or(ENOSPC)?,
                     ns <- NsCommon::new(),
                     number: {
-                        // Behind what has to be given back.
+                        // Fails after the other fields are initialised.
                         if number < 0 {
                             return Err(EINVAL);
                         }
@@ -490,12 +537,13 @@ mod tests {
         }
 
         fn inum(&self) -> u32 {
-            // SAFETY: It is initialised, and does not change while the namespace is alive.
+            // SAFETY: The inode number never changes after initialization, so reading this field is
+            // not a data race.
             unsafe { (*self.ns.inner.get()).inum }
         }
     }
 
-    /// How many objects the current user is charged with, one for the question included.
+    /// Returns the number of charges to the current user, including one for this call.
     fn charges() -> Result<isize> {
         Ucount::<NumberedNamespaces>::charge(UserNamespace::init(), Kuid::current_euid())
             .map(|ucount| ucount.count())
@@ -503,14 +551,14 @@ mod tests {
     }
 
     fn tree_is_empty() -> bool {
-        // SAFETY: No other task knows the tree, and none of its namespaces comes or goes now.
+        // SAFETY: Only this test accesses the tree.
         unsafe { ptr::eq(TREE.ns_list_head.next, &raw const TREE.ns_list_head) }
     }
 
-    /// Tasks are in a namespace that has their number, made when somebody asks.
-    struct NumberedOps;
+    /// A file that creates a namespace with the task's pid as its number.
+    struct NumberedFile;
 
-    impl NsOperations for NumberedOps {
+    impl ProcNsFile for NumberedFile {
         type Ns = Numbered;
 
         const NAME: &'static CStr = c"numbered";
@@ -518,18 +566,10 @@ mod tests {
         fn get(task: &Task) -> Option<ARef<Numbered>> {
             Numbered::new(task.pid()).ok()
         }
-
-        fn install(nsset: &mut NsSet<'_>, ns: &Numbered) -> Result {
-            if !nsset.user_ns().capable(Capability::SYS_ADMIN) {
-                return Err(EPERM);
-            }
-            ENTERED.store(ns.number, Relaxed);
-            Ok(())
-        }
     }
 
     #[test]
-    fn it_lives_while_there_are_references() -> Result {
+    fn last_put_drops_the_namespace() -> Result {
         let charged = charges()?;
         let first = Numbered::new(1)?;
         let second = Numbered::new(2)?;
@@ -553,7 +593,7 @@ mod tests {
     }
 
     #[test]
-    fn each_has_an_inode_number_of_its_own() -> Result {
+    fn inode_numbers_are_unique() -> Result {
         let first = Numbered::new(1)?;
         let second = Numbered::new(2)?;
         assert!(first.inum() != second.inum());
@@ -561,16 +601,16 @@ mod tests {
     }
 
     #[test]
-    fn who_has_found_it_under_rcu_may_look_at_it() -> Result {
+    fn rcu_readers_can_read_a_dropped_namespace() -> Result {
         let ns = Numbered::new(1)?;
         let common = ns.ns_common().inner.get();
         let inum = ns.inum();
 
         let guard = rcu::read_lock();
-        // This does not sleep: none of what the namespace has goes with it.
+        // Does not sleep: the user namespace and its counts have other references.
         drop(ns);
-        // SAFETY: The namespace was there in this critical section, and is freed after it. Nobody
-        // writes to its inode number.
+        // SAFETY: The namespace was in the tree in this RCU read-side critical section, so it is
+        // not freed before its end. Its inode number is not written any more.
         let found = unsafe { (*common).inum };
         drop(guard);
         assert_eq!(ALIVE.load(Relaxed), 0);
@@ -579,7 +619,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_gives_all_back() -> Result {
+    fn failed_initialisation_leaks_nothing() -> Result {
         let charged = charges()?;
         assert_eq!(Numbered::new(-1).err(), Some(EINVAL));
         assert_eq!(ALIVE.load(Relaxed), 0);
@@ -589,7 +629,7 @@ mod tests {
     }
 
     #[test]
-    fn c_code_reaches_it_through_the_table() -> Result {
+    fn table_calls_the_traits() -> Result {
         let ops = &OPERATIONS.0;
         let (get, put) = ops.get.zip(ops.put).ok_or(ENOENT)?;
         let (owner, install) = ops.owner.zip(ops.install).ok_or(ENOENT)?;
@@ -600,13 +640,13 @@ mod tests {
         // SAFETY: The current task is valid.
         let common = unsafe { get(current.as_ptr()) };
         assert!(!common.is_null());
-        // SAFETY: `get` has returned part of a namespace of this type, and a reference to it.
+        // SAFETY: `get` returned part of a namespace of this type, and a reference to it.
         let ns = unsafe { NsCommon::<Numbered>::container_of(common).as_ref() };
         assert_eq!(ns.number, current.pid());
         // SAFETY: The namespace is alive.
         assert_eq!(unsafe { owner(common) }, UserNamespace::init().as_ptr());
 
-        // SAFETY: The current task has namespaces and credentials, which don't change meanwhile.
+        // SAFETY: The current task has namespaces and credentials, and only changes them itself.
         let (mut nsproxy, cred) =
             unsafe { (*(*current.as_ptr()).nsproxy, (*current.as_ptr()).cred) };
         let mut nsset = bindings::nsset {
@@ -614,12 +654,12 @@ mod tests {
             cred,
             ..Default::default()
         };
-        // SAFETY: The namespace is alive. The set is as `prepare_nsset()` makes it, but for the
-        // references to other namespaces, which are the current task's: none of them is replaced.
+        // SAFETY: The namespace is alive. The set differs from that of `prepare_nsset()` in that it
+        // owns no references to the current task's namespaces: `install` replaces none of them.
         assert_eq!(unsafe { install(&mut nsset, common) }, 0);
         assert_eq!(ENTERED.load(Relaxed), ns.number);
 
-        // SAFETY: The reference that `get` has returned is ours, and not used any more.
+        // SAFETY: We own the reference that `get` returned.
         unsafe { put(common) };
         assert_eq!(ALIVE.load(Relaxed), 0);
         Ok(())

@@ -2,11 +2,11 @@
 
 //! The namespaces of a task.
 //!
-//! C header: [`include/linux/nsproxy.h`](srctree/include/linux/nsproxy.h). It states the rules that
-//! the types here enforce: only the current task changes its namespaces; it reads them without
-//! precautions; everyone else reads them under the task's lock.
+//! The types here enforce the rules of
+//! [`include/linux/nsproxy.h`](srctree/include/linux/nsproxy.h): only the current task changes its
+//! namespaces and reads them without a lock; other tasks read them under the task's lock.
 //!
-//! For built-in code only: much of what this calls isn't exported to modules.
+//! For built-in code only: some of the C functions called here are not exported to modules.
 
 use crate::{
     bindings,
@@ -28,11 +28,13 @@ use core::{
     ptr::NonNull, //
 };
 
-/// Wraps the kernel's `struct nsproxy`: the namespaces that tasks share.
+/// A set of namespaces that tasks share.
+///
+/// Wraps the kernel's `struct nsproxy`.
 ///
 /// # Invariants
 ///
-/// Nobody changes the namespaces while a shared reference exists, and they are valid.
+/// The namespaces are valid, and do not change while a shared reference exists.
 #[repr(transparent)]
 pub struct NsProxy(Opaque<bindings::nsproxy>);
 
@@ -45,7 +47,8 @@ impl NsProxy {
     /// for `'a`.
     #[inline]
     pub unsafe fn from_raw<'a>(ptr: *const bindings::nsproxy) -> &'a Self {
-        // SAFETY: As the caller guarantees; the type is transparent.
+        // SAFETY: The safety requirements guarantee the validity of the dereference, while the
+        // `NsProxy` type being transparent makes the cast ok.
         unsafe { &*ptr.cast() }
     }
 
@@ -53,63 +56,63 @@ impl NsProxy {
     #[cfg(CONFIG_TIME_NS)]
     #[inline]
     pub fn time_ns<T: Namespace<Raw = bindings::time_namespace>>(&self) -> &T {
-        // SAFETY: By the type invariants the namespace is valid, and the reference to it that the
-        // `struct nsproxy` owns stays where it is.
+        // SAFETY: By the type invariants, the namespace is valid, and the `struct nsproxy` keeps
+        // its reference to it.
         unsafe { T::from_raw((*self.0.get()).time_ns) }
     }
 
-    /// Returns the time namespace that the tasks' children will be in.
+    /// Returns the time namespace of the tasks' future children.
     #[cfg(CONFIG_TIME_NS)]
     #[inline]
     pub fn time_ns_for_children<T: Namespace<Raw = bindings::time_namespace>>(&self) -> &T {
-        // SAFETY: By the type invariants the namespace is valid, and the reference to it that the
-        // `struct nsproxy` owns stays where it is.
+        // SAFETY: By the type invariants, the namespace is valid, and the `struct nsproxy` keeps
+        // its reference to it.
         unsafe { T::from_raw((*self.0.get()).time_ns_for_children) }
     }
 }
 
-/// A `struct nsproxy` that is being put together: no task uses it yet.
+/// A `struct nsproxy` that no task uses yet, so its namespaces can be replaced.
 ///
 /// # Invariants
 ///
-/// For `'a` the `struct nsproxy` is valid, owns a reference to each of its namespaces, and is
-/// accessed through this object only.
+/// For `'a`, the `struct nsproxy` is valid, owns a reference to each of its namespaces, and is only
+/// accessed through this object.
 pub struct NewNsProxy<'a>(NonNull<bindings::nsproxy>, PhantomData<&'a mut NsProxy>);
 
 impl<'a> NewNsProxy<'a> {
-    /// Creates one from a raw pointer.
+    /// Creates a [`NewNsProxy`] from a raw pointer.
     ///
     /// # Safety
     ///
-    /// For `'a`, `ptr` must point to a valid `struct nsproxy` that no task uses yet and that nobody
-    /// else accesses, and that owns a reference to each of its namespaces.
+    /// For `'a`, `ptr` must point to a valid `struct nsproxy` that owns a reference to each of its
+    /// namespaces, that no task uses yet, and that no one else accesses.
     #[inline]
     pub unsafe fn from_raw(ptr: *mut bindings::nsproxy) -> Self {
-        // INVARIANT: As the caller guarantees.
-        // SAFETY: The caller guarantees that the pointer is valid, thus not null.
+        // INVARIANT: The safety requirements are the type invariants.
+        // SAFETY: The caller guarantees that the pointer is valid, so it is not null.
         Self(unsafe { NonNull::new_unchecked(ptr) }, PhantomData)
     }
 
     /// Replaces the time namespace.
     ///
-    /// By the time that a task uses this `struct nsproxy` the offsets of `ns` must not change any
-    /// more, as the task reads them without a lock: `timens_on_fork()` sees to that, and for
-    /// setns(2) `timens_commit()`, which `commit_nsset()` calls.
+    /// The offsets of `ns` must be frozen before a task uses this `struct nsproxy`, because the
+    /// task reads them without a lock. `timens_on_fork()` freezes them for fork and exec, and
+    /// `timens_commit()`, which `commit_nsset()` calls, for setns(2).
     #[cfg(CONFIG_TIME_NS)]
     #[inline]
     pub fn set_time_ns<T: Namespace<Raw = bindings::time_namespace>>(&mut self, ns: ARef<T>) {
-        // SAFETY: By the type invariants access is exclusive, and the field owns a reference.
+        // SAFETY: By the type invariants, we have exclusive access, and the field owns a reference.
         unsafe { replace(&raw mut (*self.0.as_ptr()).time_ns, ns) };
     }
 
-    /// Replaces the time namespace of the children.
+    /// Replaces the time namespace of the tasks' future children.
     #[cfg(CONFIG_TIME_NS)]
     #[inline]
     pub fn set_time_ns_for_children<T: Namespace<Raw = bindings::time_namespace>>(
         &mut self,
         ns: ARef<T>,
     ) {
-        // SAFETY: By the type invariants access is exclusive, and the field owns a reference.
+        // SAFETY: By the type invariants, we have exclusive access, and the field owns a reference.
         unsafe { replace(&raw mut (*self.0.as_ptr()).time_ns_for_children, ns) };
     }
 }
@@ -119,68 +122,69 @@ impl Deref for NewNsProxy<'_> {
 
     #[inline]
     fn deref(&self) -> &NsProxy {
-        // SAFETY: By the type invariants the `struct nsproxy` is valid, and can't be changed while
+        // SAFETY: By the type invariants, the `struct nsproxy` is valid. It is not changed while
         // `self` is borrowed.
         unsafe { NsProxy::from_raw(self.0.as_ptr()) }
     }
 }
 
-/// Puts `ns` where another namespace was, and drops the reference to that one.
+/// Replaces the namespace in `slot` by `ns`, and drops the reference to the old namespace.
 ///
 /// # Safety
 ///
-/// `slot` must be valid for reads and writes, nobody else may access it, and the reference to the
-/// namespace in it must be owned by it.
+/// `slot` must be valid for reads and writes, and own a reference to the namespace in it. No one
+/// else may access it.
 #[cfg(CONFIG_TIME_NS)]
 #[inline]
 unsafe fn replace<T: Namespace>(slot: *mut *mut T::Raw, ns: ARef<T>) {
     let new = ARef::into_raw(ns).cast().as_ptr();
-    // SAFETY: The caller guarantees that `slot` is valid; the reference moves into it.
+    // SAFETY: The caller guarantees that `slot` is valid for reads and writes.
     let old = unsafe { slot.replace(new) };
-    // SAFETY: The slot owned a reference to `old`, thus `old` is valid and not null; that reference
-    // is ours now.
+    // SAFETY: The slot owned a reference to `old`, so `old` is valid and not null. We own that
+    // reference now.
     drop(unsafe { ARef::<T>::from_raw(NonNull::new_unchecked(old.cast())) });
 }
 
-/// The namespaces and credentials that the current task is about to take on, by setns(2).
+/// The namespaces and credentials that the current task is about to switch to, in setns(2).
 ///
 /// Wraps the kernel's `struct nsset`.
 ///
 /// # Invariants
 ///
-/// For `'a` the `struct nsset` is valid, its `nsproxy` is as [`NewNsProxy`] wants it, and its
-/// `cred` is valid.
+/// For `'a`, the `struct nsset` is valid, its `nsproxy` satisfies the invariants of [`NewNsProxy`],
+/// and its `cred` is valid.
 pub struct NsSet<'a>(
     NonNull<bindings::nsset>,
     PhantomData<&'a mut bindings::nsset>,
 );
 
 impl NsSet<'_> {
-    /// Creates one from a raw pointer.
+    /// Creates an [`NsSet`] from a raw pointer.
     ///
     /// # Safety
     ///
     /// For the lifetime of the returned object, `ptr` must point to a `struct nsset` that
-    /// `prepare_nsset()` has set up and that nobody else accesses.
+    /// `prepare_nsset()` has set up and that no one else accesses.
     #[inline]
     pub unsafe fn from_raw(ptr: *mut bindings::nsset) -> Self {
-        // INVARIANT: `prepare_nsset()` has made a new `struct nsproxy` and set the credentials.
-        // SAFETY: The caller guarantees that the pointer is valid, thus not null.
+        // INVARIANT: `prepare_nsset()` created the `struct nsproxy` and set the credentials.
+        // SAFETY: The caller guarantees that the pointer is valid, so it is not null.
         Self(unsafe { NonNull::new_unchecked(ptr) }, PhantomData)
     }
 
-    /// Returns the namespaces that the task is about to have.
+    /// Returns the namespaces that the task is about to switch to.
     #[inline]
     pub fn nsproxy(&mut self) -> NewNsProxy<'_> {
-        // SAFETY: By the type invariants, for as long as `self` is borrowed.
+        // SAFETY: By the type invariants, `nsproxy` meets the requirements. `self` is borrowed, so
+        // no one else accesses it.
         unsafe { NewNsProxy::from_raw((*self.0.as_ptr()).nsproxy) }
     }
 
     /// Returns the user namespace that the task is about to be in.
     #[inline]
     pub fn user_ns(&self) -> &UserNamespace {
-        // SAFETY: By the type invariants the credentials are valid, and only installing another
-        // user namespace would change theirs: that takes the set, which is borrowed.
+        // SAFETY: By the type invariants, the credentials are valid. Only the installation of a
+        // user namespace changes their user namespace; it needs the set, which is borrowed.
         unsafe { UserNamespace::from_ptr((*(*self.0.as_ptr()).cred).user_ns) }
     }
 }
@@ -189,30 +193,30 @@ impl TaskLockGuard<'_> {
     /// Returns the namespaces of the task, or [`None`] if it has exited.
     #[inline]
     pub fn nsproxy(&self) -> Option<&NsProxy> {
-        // SAFETY: The task is valid, and `nsproxy` changes only under the lock that we hold.
+        // SAFETY: The task is valid, and `nsproxy` only changes under the lock, which we hold.
         let ptr = unsafe { (*self.task().as_ptr()).nsproxy };
         if ptr.is_null() {
             None
         } else {
-            // SAFETY: While we hold the lock the task keeps its reference to the `struct nsproxy`,
-            // the namespaces of which don't change once a task uses it.
+            // SAFETY: The task keeps its reference to the `struct nsproxy` while we hold the lock.
+            // The namespaces in a `struct nsproxy` do not change once a task uses it.
             Some(unsafe { NsProxy::from_raw(ptr) })
         }
     }
 }
 
 impl CurrentTask {
-    /// Returns the namespaces of the current task, or [`None`] if it is exiting and has left them.
+    /// Returns the namespaces of the current task, or [`None`] if it has left them in exit(2).
     #[inline]
     pub fn nsproxy(&self) -> Option<&NsProxy> {
-        // SAFETY: Only the current task itself changes this field.
+        // SAFETY: Only the current task changes this field, so reading it is not a data race.
         let ptr = unsafe { (*self.as_ptr()).nsproxy };
         if ptr.is_null() {
             None
         } else {
-            // SAFETY: The current task has a reference to the `struct nsproxy`, the namespaces of
-            // which don't change once a task uses it. It keeps that reference until it switches
-            // namespaces, which nothing does that is called with a `CurrentTask` borrowed.
+            // SAFETY: The current task has a reference to the `struct nsproxy`. It only drops it
+            // when it switches namespaces, and no code does so while a `CurrentTask` is borrowed.
+            // The namespaces in a `struct nsproxy` do not change once a task uses it.
             Some(unsafe { NsProxy::from_raw(ptr) })
         }
     }

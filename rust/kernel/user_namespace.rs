@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! User namespaces, the capabilities held in them, and the per-user counts they keep.
+//! User namespaces, capabilities in them, and their per-user limits.
 //!
-//! For built-in code only: much of what this calls isn't exported to modules.
+//! For built-in code only: some of the C functions called here are not exported to modules.
 //!
 //! C headers: [`include/linux/user_namespace.h`](srctree/include/linux/user_namespace.h) and
 //! [`include/linux/capability.h`](srctree/include/linux/capability.h).
@@ -20,19 +20,19 @@ use core::{
     ptr::NonNull, //
 };
 
-/// A capability, as in `capabilities(7)`.
+/// A capability: see capabilities(7).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Capability(c_int);
 
 impl Capability {
-    /// `CAP_SYS_ADMIN`: among much else, to create and to join namespaces.
+    /// `CAP_SYS_ADMIN`, needed to create and to join namespaces.
     pub const SYS_ADMIN: Self = Self(bindings::CAP_SYS_ADMIN as c_int);
 
-    /// `CAP_SYS_TIME`: to set clocks.
+    /// `CAP_SYS_TIME`, needed to set clocks.
     pub const SYS_TIME: Self = Self(bindings::CAP_SYS_TIME as c_int);
 }
 
-/// Wraps the kernel's `struct user_namespace`. Thread safe.
+/// Wraps the kernel's `struct user_namespace`.
 ///
 /// # Invariants
 ///
@@ -51,7 +51,7 @@ unsafe impl Send for UserNamespace {}
 unsafe impl Sync for UserNamespace {}
 
 impl UserNamespace {
-    /// Creates a reference to a [`UserNamespace`] from a valid pointer.
+    /// Creates a reference to a [`UserNamespace`] from a raw pointer.
     ///
     /// # Safety
     ///
@@ -72,25 +72,26 @@ impl UserNamespace {
     /// Returns the initial user namespace.
     #[inline]
     pub fn init() -> &'static Self {
-        // SAFETY: `init_user_ns` is a static that is never freed.
+        // SAFETY: `init_user_ns` is a static, so it is valid for `'static`.
         unsafe { Self::from_ptr(&raw const bindings::init_user_ns) }
     }
 
-    /// Returns whether the current task has `cap` in effect in this user namespace.
+    /// Returns whether the current task has `cap` in this user namespace.
     ///
-    /// Notes that superior privileges were used (`PF_SUPERPRIV`) when it has.
+    /// Sets `PF_SUPERPRIV` in the current task if it has.
     #[doc(alias = "ns_capable")]
     #[inline]
     pub fn capable(&self, cap: Capability) -> bool {
-        // SAFETY: `self` is a valid user namespace, and a `Capability` is a valid capability.
+        // SAFETY: `self` is valid since it is a reference, and every `Capability` is valid.
         unsafe { bindings::ns_capable(self.as_ptr(), cap.0) }
     }
 
-    /// Returns whether the opener of `file` had `cap` in effect in this user namespace.
+    /// Returns whether the opener of `file` had `cap` in this user namespace.
     #[doc(alias = "file_ns_capable")]
     #[inline]
     pub fn file_capable(&self, file: &LocalFile, cap: Capability) -> bool {
-        // SAFETY: `file` and `self` are valid, and a `Capability` is a valid capability.
+        // SAFETY: `file` and `self` are valid since they are references, and every `Capability` is
+        // valid.
         unsafe { bindings::file_ns_capable(file.as_ptr(), self.as_ptr(), cap.0) }
     }
 }
@@ -110,9 +111,11 @@ unsafe impl AlwaysRefCounted for UserNamespace {
     }
 }
 
-/// A kind of object of which each user may have a limited number in each user namespace.
+/// A kind of object whose number is limited for each user and user namespace.
 ///
-/// Mirrors `enum ucount_type`; the limits are the files in `/proc/sys/user`.
+/// The limits are in `/proc/sys/user`.
+///
+/// Mirrors `enum ucount_type`.
 ///
 /// # Safety
 ///
@@ -130,41 +133,48 @@ unsafe impl UcountType for TimeNamespaces {
     const TYPE: bindings::ucount_type = bindings::ucount_type_UCOUNT_TIME_NAMESPACES;
 }
 
-/// One object charged to a user, in a user namespace and in all its ancestors.
+/// A charge of one object to a user, in a user namespace and in all its ancestors.
 ///
-/// Dropping it takes the charge back.
+/// Dropping it returns the charge.
 ///
 /// # Invariants
 ///
-/// The pointer is what `inc_ucount` returned for `T::TYPE`, and the matching `dec_ucount` is this
-/// object's to call.
+/// `inc_ucount` returned the pointer for `T::TYPE`, and only this object calls the matching
+/// `dec_ucount`.
 #[repr(transparent)]
 pub struct Ucount<T: UcountType>(NonNull<bindings::ucounts>, PhantomData<T>);
 
-// SAFETY: `struct ucounts` belongs to no thread: it is a reference-counted set of atomics.
+// SAFETY: It is okay to send ownership of `Ucount` across thread boundaries: `dec_ucount` can be
+// called from any thread.
 unsafe impl<T: UcountType> Send for Ucount<T> {}
 
-// SAFETY: All that a shared reference can do is to read an atomic.
+// SAFETY: The only operation on a shared reference reads an atomic.
 unsafe impl<T: UcountType> Sync for Ucount<T> {}
 
 impl<T: UcountType> Ucount<T> {
     /// Charges one object to `uid` in `ns` and in all its ancestors.
     ///
-    /// Returns [`None`] if that would exceed a limit, or if memory ran out: C callers report both
-    /// as `ENOSPC`. May sleep.
+    /// Returns [`None`] if that would exceed a limit or if there is no memory. C callers return
+    /// `ENOSPC` for both.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     #[doc(alias = "inc_ucount")]
     #[inline]
     pub fn charge(ns: &UserNamespace, uid: Kuid) -> Option<Self> {
-        // SAFETY: `ns` is valid, and `T::TYPE` is in range by the trait's safety requirements.
+        // SAFETY: `ns` is valid since it is a reference. By the safety requirements of the trait,
+        // `T::TYPE` is below `UCOUNT_COUNTS`.
         let ptr = unsafe { bindings::inc_ucount(ns.as_ptr(), uid.into_raw(), T::TYPE) };
-        // INVARIANT: If not null, this is what `inc_ucount` returned, and nobody else knows of it.
+        // INVARIANT: `inc_ucount` returned `ptr` for `T::TYPE`, and it is not shared.
         NonNull::new(ptr).map(|ptr| Self(ptr, PhantomData))
     }
 
-    /// Returns how many objects of this kind the user is charged with in the user namespace that
-    /// was given to [`charge`](Self::charge), this one included.
+    /// Returns the number of charges to the user, including this one, in the user namespace that
+    /// was passed to [`charge`](Self::charge).
     pub fn count(&self) -> isize {
-        // SAFETY: By the type invariants the `struct ucounts` is alive and `T::TYPE` is in range.
+        // SAFETY: By the type invariants, the pointer is valid. By the safety requirements of the
+        // trait, `T::TYPE` is below `UCOUNT_COUNTS`.
         unsafe { bindings::ucount_read(self.0.as_ptr(), T::TYPE) }
     }
 }
@@ -172,7 +182,7 @@ impl<T: UcountType> Ucount<T> {
 impl<T: UcountType> Drop for Ucount<T> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariants this is the matching call to `inc_ucount`.
+        // SAFETY: By the type invariants, this is the call that matches `inc_ucount`.
         unsafe { bindings::dec_ucount(self.0.as_ptr(), T::TYPE) };
     }
 }

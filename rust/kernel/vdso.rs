@@ -5,8 +5,6 @@
 //! C headers: [`include/vdso/datapage.h`](srctree/include/vdso/datapage.h) and
 //! [`include/linux/vdso_datastore.h`](srctree/include/linux/vdso_datastore.h).
 
-#[cfg(not(CONFIG_TIME_NS_OFFSET_PAGE))]
-use crate::mm::virt::SpecialMapping;
 use crate::{
     alloc::{
         flags::__GFP_ZERO,
@@ -14,48 +12,30 @@ use crate::{
         Flags, //
     },
     bindings,
-    mm::MmWithUser,
     page::Page,
     prelude::*,
     time::timespec::Timespec64, //
 };
 
-/// Has a task that changes its time namespace fault in the [`TimensPage`] again.
-///
-/// `mm` is the task's address space, and nobody else uses it. Takes the mmap lock for reading. May
-/// sleep.
-pub fn zap_timens_page(mm: &MmWithUser) {
-    #[cfg(CONFIG_TIME_NS_OFFSET_PAGE)]
-    // SAFETY: `mm` is a valid address space with users.
-    unsafe {
-        bindings::vdso_zap_timens_page(mm.as_raw())
-    };
+// The two layouts of the pages that a task in a time namespace maps.
+#[cfg_attr(CONFIG_TIME_NS_OFFSET_PAGE, path = "vdso/offset_page.rs")]
+#[cfg_attr(not(CONFIG_TIME_NS_OFFSET_PAGE), path = "vdso/swapped_pages.rs")]
+mod layout;
 
-    // All of the pages change their places.
-    #[cfg(not(CONFIG_TIME_NS_OFFSET_PAGE))]
-    {
-        // SAFETY: `vdso_vvar_mapping` is a static.
-        let vvar = unsafe { SpecialMapping::from_raw(&raw const bindings::vdso_vvar_mapping) };
-        let mmap = mm.mmap_read_lock();
-        for vma in mmap.vmas().filter(|vma| vma.is_special_mapping(vvar)) {
-            vma.zap_vma();
-        }
-    }
-}
+pub use layout::zap_timens_page;
 
-/// The page that tells the vDSO the clock offsets of a time namespace.
+/// The time namespace page, from which the vDSO reads the clock offsets of a time namespace.
 ///
-/// It has the layout of the page with the clock data, `struct vdso_time_data`: the offsets of the
-/// clocks lie where their times are in that one. In the tasks of the namespace it is mapped next to
-/// it with `CONFIG_TIME_NS_OFFSET_PAGE`, and in its place otherwise: the sequence counts are odd
-/// and the clock modes are `VDSO_CLOCKMODE_TIMENS`, which leads the vDSO to the real data.
+/// It has the layout of the page with the clock data, `struct vdso_time_data`, with the offset of
+/// each clock in place of its time. The tasks of the namespace map it next to the clock data with
+/// `CONFIG_TIME_NS_OFFSET_PAGE`, and in place of the clock data otherwise.
 ///
-/// It is mapped for reading only, and should not be written to from then on: tasks would see their
-/// clocks jump.
+/// Tasks map it read-only. It must not be written once it is mapped: the clocks of the tasks would
+/// jump.
 ///
 /// # Invariants
 ///
-/// The page is initialised, and only its owner accesses it in the kernel.
+/// The page is initialised, and the kernel only accesses it through this object.
 #[repr(transparent)]
 pub struct TimensPage(Page);
 
@@ -64,57 +44,54 @@ static_assert!(size_of::<bindings::vdso_time_data>() <= bindings::PAGE_SIZE);
 impl TimensPage {
     /// Allocates a page with offsets of zero.
     ///
-    /// Fails if there is no memory. May sleep, if `flags` let it.
+    /// # Errors
+    ///
+    /// - [`AllocError`] if there is no memory.
+    ///
+    /// # Context
+    ///
+    /// May sleep if `flags` permit it.
     pub fn new(flags: Flags) -> Result<Self, AllocError> {
-        // INVARIANT: The page is zeroed, and nobody else knows it.
-        let page = Self(Page::alloc_page(flags | __GFP_ZERO)?);
-        // There zeroes would be taken for times.
-        #[cfg(not(CONFIG_TIME_NS_OFFSET_PAGE))]
-        let page = {
-            let mut page = page;
-            page.set(Timespec64::ZERO, Timespec64::ZERO);
-            page
-        };
+        // INVARIANT: The page is zeroed, and it is not shared.
+        let mut page = Self(Page::alloc_page(flags | __GFP_ZERO)?);
+        layout::init(&mut page);
         Ok(page)
     }
 
-    /// Sets the offsets of `CLOCK_MONOTONIC`, which are those of its raw and coarse variants too,
-    /// and of `CLOCK_BOOTTIME`, which are those of its alarm variant.
-    pub fn set(&mut self, monotonic: Timespec64, boottime: Timespec64) {
-        self.0.with_page_mapped(|page| {
-            // SAFETY: By the type invariants the page is initialised, and nobody else accesses it:
-            // `self` is borrowed exclusively. It is large enough, as asserted above, and aligned.
-            let data = unsafe { &mut *page.cast::<bindings::vdso_time_data>() };
-            for clock in &mut data.clock_data {
-                set_clock(clock, monotonic.into(), boottime.into());
-            }
-            // With a page for the offsets these clocks have them where they have their time, in the
-            // place of `CLOCK_REALTIME`, which must stay zero.
-            if cfg!(CONFIG_POSIX_AUX_CLOCKS) && !cfg!(CONFIG_TIME_NS_OFFSET_PAGE) {
-                for clock in &mut data.aux_clock_data {
-                    set_clock(clock, monotonic.into(), boottime.into());
-                }
+    /// Sets the offsets of `CLOCK_MONOTONIC` and its variants to `monotonic`, and those of
+    /// `CLOCK_BOOTTIME` and its variants to `boottime`.
+    pub fn set_offsets(&mut self, monotonic: Timespec64, boottime: Timespec64) {
+        self.with_data(|data| {
+            for clock in layout::clocks(data) {
+                set_clock_offsets(clock, monotonic.into(), boottime.into());
             }
         });
     }
 
-    /// Returns the page, for mapping it.
+    /// Returns a raw pointer to the page, for mapping it.
     #[inline]
     pub fn as_ptr(&self) -> *mut bindings::page {
         self.0.as_ptr()
     }
+
+    /// Calls `f` on the contents of the page.
+    #[inline]
+    fn with_data(&mut self, f: impl FnOnce(&mut bindings::vdso_time_data)) {
+        self.0.with_page_mapped(|page| {
+            // SAFETY: By the type invariants, the page is initialised, and we have exclusive access
+            // because `self` is borrowed mutably. The page is aligned, and large enough as asserted
+            // above.
+            f(unsafe { &mut *page.cast() });
+        });
+    }
 }
 
-fn set_clock(
+fn set_clock_offsets(
     clock: &mut bindings::vdso_clock,
     monotonic: bindings::timens_offset,
     boottime: bindings::timens_offset,
 ) {
-    if !cfg!(CONFIG_TIME_NS_OFFSET_PAGE) {
-        clock.seq = 1;
-        clock.clock_mode = bindings::vdso_clock_mode_VDSO_CLOCKMODE_TIMENS as i32;
-    }
-    // SAFETY: Any bytes are valid for either field of the union.
+    // SAFETY: Any bit pattern is valid for both fields of the union.
     let offset = unsafe { &mut clock.__bindgen_anon_1.offset };
     offset[bindings::CLOCK_MONOTONIC as usize] = monotonic;
     offset[bindings::CLOCK_MONOTONIC_RAW as usize] = monotonic;

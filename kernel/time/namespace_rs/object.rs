@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The namespace object and its life.
+//! The namespace and its lifetime.
 
 use super::{
     offsets::Offsets,
     vdso::{
         self,
         SparePage,
+        TimensPage,
         VdsoOffsets, //
     },
 };
 use core::mem::offset_of;
-#[cfg(CONFIG_TIME_NS_VDSO)]
-use kernel::vdso::TimensPage;
 use kernel::{
     mm::MmWithUser,
     ns_common::{
@@ -36,17 +35,17 @@ use kernel::{
 
 /// A time namespace.
 ///
-/// Stands for `struct time_namespace`: the layout is the same.
+/// Has the layout of `struct time_namespace`.
 #[pin_data]
 #[repr(C)]
 pub(crate) struct TimeNamespace {
-    /// The user namespace that owns this one.
+    /// The user namespace that owns this namespace.
     pub(crate) user_ns: ARef<UserNamespace>,
 
-    /// Who is charged for this one: nobody for the initial one.
+    /// The charge to the user who created this namespace, [`None`] for the initial namespace.
     pub(crate) ucount: Option<Ucount<TimeNamespaces>>,
 
-    /// What all kinds of namespaces have: reference counts, identifiers, operations.
+    /// The part that all kinds of namespaces have.
     #[pin]
     pub(crate) ns: NsCommon<Self>,
 
@@ -55,11 +54,12 @@ pub(crate) struct TimeNamespace {
     pub(crate) state: FreezeLock<State>,
 }
 
-/// The offsets of a namespace, and what shows them to the vDSO.
+/// The offsets of a namespace, and the form in which the vDSO reads them.
 ///
 /// # Invariants
 ///
-/// Both are the same.
+/// `vdso` shows `offsets`: its page is absent if `offsets` is zero, and contains `offsets`
+/// otherwise.
 #[repr(C)]
 pub(crate) struct State {
     offsets: Offsets,
@@ -67,49 +67,61 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Where the offsets lie, in bytes.
+    /// The byte offset of the clock offsets.
     pub(crate) const OFFSETS_OFFSET: usize = offset_of!(Self, offsets);
 
-    /// Where the pointer to the page for the vDSO lies, in bytes.
+    /// The byte offset of the pointer to the page for the vDSO.
     #[cfg(CONFIG_TIME_NS_VDSO)]
     pub(crate) const VDSO_OFFSET: usize = offset_of!(Self, vdso);
 
-    /// Constructs the state of a namespace with the given offsets.
+    /// Creates the state of a namespace with the given offsets.
     ///
-    /// Fails with `ENOMEM`, unless they are zero. May sleep.
+    /// # Errors
+    ///
+    /// - `ENOMEM` if `offsets` is not zero and there is no memory for the page.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     fn new(offsets: Offsets) -> Result<Self> {
-        // INVARIANT: Both are the same.
+        // INVARIANT: `VdsoOffsets::new` returns an object that shows `offsets`.
         Ok(Self {
             vdso: VdsoOffsets::new(&offsets)?,
             offsets,
         })
     }
 
-    /// Changes the offsets.
+    /// Replaces the offsets, and what the vDSO reads, with `offsets`.
     ///
-    /// Returns `false`, and changes nothing, if that takes a page and there is none to spare.
-    fn set(&mut self, offsets: Offsets, spare: &mut SparePage) -> bool {
-        let set = self.vdso.set(&offsets, spare);
-        if set {
-            // INVARIANT: Both become the same, or stay.
+    /// Returns `false` and changes nothing if that needs a page and `spare` has none.
+    fn replace(&mut self, offsets: Offsets, spare: &mut SparePage) -> bool {
+        let shown = self.vdso.show(&offsets, spare);
+        if shown {
+            // INVARIANT: `vdso` shows `offsets` now.
             self.offsets = offsets;
         }
-        set
+        shown
     }
 }
 
 impl TimeNamespace {
-    /// Returns what the children of a task are to be in: `old` itself, or a copy of it if `flags`
-    /// have `CLONE_NEWTIME`.
+    /// Returns the namespace for the children of a task: `old`, or a copy of it if `flags` contains
+    /// `CLONE_NEWTIME`.
     ///
-    /// The copy begins with the offsets that `old` has at this moment, is open, and is owned by
-    /// `user_ns`.
-    ///
-    /// Fails with `ENOSPC` if the current user has as many time namespaces as are allowed, if the
-    /// inode numbers have run out or if there is no memory to count them, and with `ENOMEM`. May
-    /// sleep.
+    /// The copy is open, has the offsets that `old` has at this moment, and is owned by `user_ns`.
     ///
     /// Mirrors `copy_time_ns()`.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOSPC` if the current user has reached a limit on time namespaces, or if there is no
+    ///   memory to count them.
+    /// - `ENOMEM` if there is no memory for the page with the offsets or for the namespace.
+    /// - `ENOSPC` or `ENOMEM` if there is no inode number: see [`NsCommon::new`].
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn copy(flags: u64, user_ns: &UserNamespace, old: &Self) -> Result<ARef<Self>> {
         if flags & u64::from(Self::TYPE) == 0 {
             return Ok(old.into());
@@ -130,24 +142,33 @@ impl TimeNamespace {
 
     /// Returns the offsets as they are at this moment.
     ///
-    /// May sleep, unless a task has joined.
+    /// # Context
+    ///
+    /// May sleep while the namespace is open.
     pub(crate) fn offsets(&self) -> Offsets {
         self.state.with(|state| state.offsets)
     }
 
-    /// Changes the offsets to what `change` makes of those that there are.
+    /// Replaces the offsets with the result of calling `change` on them.
     ///
-    /// `change` may be called twice. No memory is waited for under the lock, which every task that
-    /// is the first to join needs.
+    /// `change` may be called twice. The page for the vDSO is allocated without holding the lock,
+    /// because the first task that joins needs the lock.
     ///
-    /// Fails with `EACCES` if a task has joined, and with `ENOMEM` if the offsets become other than
-    /// zero and all were zero. May sleep.
-    pub(crate) fn change(&self, change: impl Fn(Offsets) -> Offsets) -> Result {
+    /// # Errors
+    ///
+    /// - `EACCES` if a task has joined the namespace.
+    /// - `ENOMEM` if the offsets change from zero to another value and there is no memory for the
+    ///   page.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
+    pub(crate) fn update(&self, change: impl Fn(Offsets) -> Offsets) -> Result {
         let mut spare = SparePage::NONE;
         loop {
             let mut state = self.state.write().map_err(|_frozen| EACCES)?;
             let offsets = change(state.offsets);
-            if state.set(offsets, &mut spare) {
+            if state.replace(offsets, &mut spare) {
                 return Ok(());
             }
             drop(state);
@@ -155,23 +176,33 @@ impl TimeNamespace {
         }
     }
 
-    /// Makes the offsets final, and readies the address space of the task that joins from `old`.
+    /// Freezes the offsets and prepares the address space of a task that joins from `old`.
     ///
-    /// To be called for each task that joins, before it can read a clock. Can't fail. May sleep.
+    /// Must be called for each task that joins, before the task can read a clock. Cannot fail,
+    /// because the page for the vDSO is allocated when the offsets are written.
+    ///
+    /// If the namespaces have different pages, unmaps the time namespace page, so that the next
+    /// vDSO read faults in the page of the new namespace.
     ///
     /// Mirrors `timens_commit()`.
+    ///
+    /// # Context
+    ///
+    /// May sleep. Takes the mmap lock for reading.
     pub(crate) fn join(&self, old: &Self, mm: Option<&MmWithUser>) {
         self.state.freeze();
         if let Some(mm) = mm {
-            vdso::switch(mm, old, self);
+            let page = |ns: &Self| ns.vdso_page().map(TimensPage::as_ptr);
+            if page(old) != page(self) {
+                vdso::zap_timens_page(mm);
+            }
         }
     }
 
-    /// Returns the page that the vDSO of this namespace's tasks reads the offsets from.
+    /// Returns the page from which the tasks of this namespace read the offsets in the vDSO.
     ///
-    /// Returns [`None`] if the host's pages serve, and also while there are no tasks: no page can
-    /// be mapped that is still written to.
-    #[cfg(CONFIG_TIME_NS_VDSO)]
+    /// Returns [`None`] if the tasks use the host's page. Also returns [`None`] while the namespace
+    /// is open: a page that may still be written must not be mapped.
     pub(crate) fn vdso_page(&self) -> Option<&TimensPage> {
         self.state.get()?.vdso.page()
     }
@@ -201,11 +232,11 @@ pub(crate) mod tests {
     };
 
     fn set(ns: &TimeNamespace, offsets: Offsets) -> Result {
-        ns.change(|_old| offsets)
+        ns.update(|_old| offsets)
     }
 
     #[test]
-    fn without_the_flag_it_is_the_same_namespace() -> Result {
+    fn copy_without_the_flag_returns_the_same_namespace() -> Result {
         let ns = new_namespace()?;
         let same = TimeNamespace::copy(0, UserNamespace::init(), &ns)?;
         assert!(core::ptr::eq(&*ns, &*same));
@@ -213,7 +244,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_copy_has_the_offsets_and_is_open() -> Result {
+    fn copy_has_the_offsets_and_is_open() -> Result {
         let old = new_namespace()?;
         set(&old, OFFSETS)?;
         old.join(&old, None);
@@ -227,7 +258,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn changing_a_copy_leaves_the_original_alone() -> Result {
+    fn update_of_a_copy_leaves_the_original_alone() -> Result {
         let old = new_namespace()?;
         let copy = TimeNamespace::copy(NEW, UserNamespace::init(), &old)?;
         set(&copy, OFFSETS)?;
@@ -236,7 +267,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn joining_freezes_for_good() -> Result {
+    fn join_freezes_for_good() -> Result {
         let ns = new_namespace()?;
         set(&ns, OFFSETS)?;
         assert!(ns.state.get().is_none());
@@ -249,7 +280,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_initial_namespace_is_frozen_at_zero() -> Result {
+    fn initial_namespace_is_frozen_at_zero() -> Result {
         let current = current!();
         let init: &TimeNamespace = current.nsproxy().ok_or(ESRCH)?.time_ns();
         assert_eq!(
@@ -262,18 +293,18 @@ pub(crate) mod tests {
 
     #[test]
     #[cfg(CONFIG_TIME_NS_VDSO)]
-    fn the_page_is_there_when_it_is_needed() -> Result {
+    fn only_nonzero_offsets_have_a_page() -> Result {
         let ns = new_namespace()?;
         let page = |ns: &TimeNamespace| ns.state.with(|state| state.vdso.page().is_some());
         assert!(!page(&ns));
         set(&ns, OFFSETS)?;
         assert!(page(&ns));
-        // It can't be mapped yet.
+        // The namespace is open, so the page must not be mapped yet.
         assert!(ns.vdso_page().is_none());
-        // A copy of offsets that aren't zero has one of its own.
+        // A copy with offsets other than zero has its own page.
         let copy = TimeNamespace::copy(NEW, UserNamespace::init(), &ns)?;
         assert!(page(&copy));
-        // Offsets that are zero again need none.
+        // The page is freed when the offsets become zero again.
         set(&ns, Offsets::ZERO)?;
         assert!(!page(&ns));
         ns.join(&ns, None);
@@ -284,7 +315,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_user_is_charged_for_each_until_it_is_freed() -> Result {
+    fn user_is_charged_until_the_last_reference_is_dropped() -> Result {
         let count = || {
             Ucount::<TimeNamespaces>::charge(UserNamespace::init(), Kuid::current_euid())
                 .map(|ucount| ucount.count())

@@ -2,7 +2,7 @@
 
 //! The offsets of a time namespace, their bounds and their arithmetic.
 //!
-//! Nothing here depends on the state of the kernel.
+//! This module uses no kernel state.
 
 use core::{
     iter::Rev,
@@ -25,15 +25,16 @@ use kernel::{
 /// A clock that time namespaces shift.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Clock {
-    /// `CLOCK_MONOTONIC`, and with it its raw and coarse variants.
+    /// `CLOCK_MONOTONIC` and its raw and coarse variants.
     Monotonic,
 
-    /// `CLOCK_BOOTTIME`, and with it its alarm variant.
+    /// `CLOCK_BOOTTIME` and its alarm variant.
     Boottime,
 }
 
 impl Clock {
-    /// Returns the clock that `/proc/PID/timens_offsets` knows by that id.
+    /// Returns the clock with the id `id`, or [`None`] if `/proc/PID/timens_offsets` does not have
+    /// it.
     pub(crate) fn from_id(id: i32) -> Option<Self> {
         match id {
             Monotonic::ID => Some(Self::Monotonic),
@@ -43,9 +44,9 @@ impl Clock {
     }
 }
 
-/// How far the clocks of a namespace are ahead of those of the host.
+/// The offsets that are added to the host's clocks.
 ///
-/// Mirrors `struct timens_offsets`.
+/// Has the layout of `struct timens_offsets`.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Offsets {
@@ -62,9 +63,9 @@ impl Offsets {
 
     /// Converts an absolute time of the clock `id` from the namespace to the host.
     ///
-    /// `time` is in nanoseconds, a `ktime_t`. What is before the namespace's own beginning, thus
-    /// has expired, becomes 0; what the host's clock would not reach becomes `KTIME_MAX`. Clocks
-    /// without an offset are left alone.
+    /// `time` and the result are in nanoseconds, as in `ktime_t`. The result is `time` for a clock
+    /// without an offset. Otherwise it is clamped to `0..=KTIME_MAX`: a time before the host's zero
+    /// has expired, and the host's clock never reaches a time after `KTIME_MAX`.
     ///
     /// Mirrors `do_timens_ktime_to_host()`.
     #[inline]
@@ -80,23 +81,25 @@ impl Offsets {
 
         match time.overflowing_sub(offset) {
             (host, false) => host.max(0),
-            // Far less than `offset`, which is positive then.
+            // `offset` is positive, so the difference is less than `i64::MIN`.
             (_, true) if time < 0 => 0,
-            // Here the C code finds that the difference has wrapped around.
+            // `offset` is negative, so the difference is greater than `KTIME_MAX`.
             (_, true) => i64::MAX,
         }
     }
 }
 
-/// The offsets as `/proc/PID/timens_offsets` shows them: a line for each clock.
+/// The text of `/proc/PID/timens_offsets`: one line for each clock.
 pub(crate) struct Text {
     bytes: [u8; Self::LENGTH],
-    /// Where the text begins. It is written from its end to its beginning.
+    /// The index of the first byte of the text. The text is written backwards, from the end of
+    /// `bytes`.
     begin: usize,
 }
 
 impl Text {
-    /// Name, seconds with their sign and nanoseconds, each at its longest, and what is between.
+    /// The greatest length: two lines of a name, seconds with a sign and nanoseconds, separated by
+    /// spaces.
     const LENGTH: usize = 2 * (10 + 1 + 20 + 1 + 20 + 1);
 
     /// Returns the text.
@@ -105,17 +108,17 @@ impl Text {
     }
 }
 
-/// Puts `byte` before what has been written.
+/// Writes `byte` before the text that was written last.
 #[inline]
 fn put(rest: &mut Rev<slice::IterMut<'_, u8>>, byte: u8) {
-    // There always is one: the text is no longer than the buffer.
+    // This is always `Some`: the buffer has `Text::LENGTH` bytes.
     if let Some(place) = rest.next() {
         *place = byte;
     }
 }
 
-/// Puts a number before what has been written, right-aligned in a column of that width, which it
-/// may exceed.
+/// Writes `number` before the text that was written last, right-aligned in a column of `width`
+/// bytes or more.
 fn put_number(rest: &mut Rev<slice::IterMut<'_, u8>>, number: i64, width: usize) {
     let column = rest.len().saturating_sub(width);
     let mut digits = number.unsigned_abs();
@@ -135,9 +138,11 @@ fn put_number(rest: &mut Rev<slice::IterMut<'_, u8>>, number: i64, width: usize)
 }
 
 impl Offsets {
-    /// Returns what `/proc/PID/timens_offsets` shows.
+    /// Returns the text of `/proc/PID/timens_offsets`.
     ///
-    /// The same as `show_offset()` prints, by its `"%-10s %10lld %9ld\n"`.
+    /// Each line has the format `"%-10s %10lld %9ld\n"`.
+    ///
+    /// Mirrors `show_offset()`.
     pub(crate) fn to_text(self) -> Text {
         let mut bytes = [0; Text::LENGTH];
         let mut rest = bytes.iter_mut().rev();
@@ -158,20 +163,22 @@ impl Offsets {
     }
 }
 
-/// Checks an offset that user space asks for, for a clock that reads `now` on the host.
+/// Checks an offset from user space for a clock that reads `now` on the host.
 ///
-/// Fails with:
+/// `sec` is in seconds and `nsec` in nanoseconds.
 ///
-/// - `ERANGE` if `sec` isn't in `-KTIME_SEC_MAX..=KTIME_SEC_MAX`;
-/// - `EINVAL` if `nsec` isn't in `0..NSEC_PER_SEC`;
-/// - `ERANGE` if the clock in the namespace would read less than zero, or more than half of
-///   `KTIME_SEC_MAX`: the other half is there so that it never reaches `KTIME_MAX`.
+/// # Errors
+///
+/// - `ERANGE` if `sec` is not in `-KTIME_SEC_MAX..=KTIME_SEC_MAX`.
+/// - `EINVAL` if `nsec` is not in `0..NSEC_PER_SEC`.
+/// - `ERANGE` if the clock in the namespace would read less than zero or more than half of
+///   `KTIME_SEC_MAX`. The other half ensures that the clock never reaches `KTIME_MAX`.
 pub(crate) fn check(sec: i64, nsec: isize, now: Timespec64) -> Result<Timespec64> {
     if !(-KTIME_SEC_MAX..=KTIME_SEC_MAX).contains(&sec) {
         return Err(ERANGE);
     }
     let offset = Timespec64::new(sec, nsec).ok_or(EINVAL)?;
-    // Doesn't wrap around: `sec` has just been bounded, and `now` is a clock's time.
+    // Does not wrap: `sec` was checked above, and `now` is the time of a clock.
     if !(0..=KTIME_SEC_MAX / 2).contains(&now.wrapping_add(offset).sec()) {
         return Err(ERANGE);
     }
@@ -203,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn only_two_clocks_are_shifted() {
+    fn from_id_accepts_two_clocks() {
         for id in -1..32 {
             let known = Clock::from_id(id).is_some();
             assert_eq!(known, id == 1 || id == 7);
@@ -211,13 +218,13 @@ mod tests {
     }
 
     #[test]
-    fn seconds_are_bounded() {
+    fn check_bounds_the_seconds() {
         let now = ts(100, 0);
         assert_eq!(check(KTIME_SEC_MAX + 1, 0, now), Err(ERANGE));
         assert_eq!(check(-KTIME_SEC_MAX - 1, 0, now), Err(ERANGE));
         assert_eq!(check(i64::MAX, 0, now), Err(ERANGE));
         assert_eq!(check(i64::MIN, 0, now), Err(ERANGE));
-        // This comes before the nanoseconds, which come before the sum.
+        // The seconds are checked first, then the nanoseconds, then the sum.
         assert_eq!(check(KTIME_SEC_MAX + 1, -1, now), Err(ERANGE));
         assert_eq!(check(-KTIME_SEC_MAX - 1, -1, now), Err(ERANGE));
         assert_eq!(check(KTIME_SEC_MAX, -1, now), Err(EINVAL));
@@ -225,25 +232,25 @@ mod tests {
     }
 
     #[test]
-    fn nanoseconds_are_bounded() {
+    fn check_bounds_the_nanoseconds() {
         let now = ts(100, 0);
         assert_eq!(check(0, -1, now), Err(EINVAL));
         assert_eq!(check(0, NSEC_PER_SEC as isize, now), Err(EINVAL));
         assert_eq!(check(0, isize::MIN, now), Err(EINVAL));
         assert_eq!(check(0, isize::MAX, now), Err(EINVAL));
         assert_eq!(check(0, 999_999_999, now), Ok(ts(0, 999_999_999)));
-        // Invalid nanoseconds come before a sum that is out of range.
+        // The nanoseconds are checked before the sum.
         assert_eq!(check(-101, -1, now), Err(EINVAL));
     }
 
     #[test]
-    fn clock_stays_in_range() {
+    fn check_bounds_the_clock() {
         let now = ts(100, 500_000_000);
-        // Not before zero: the nanoseconds count.
+        // At least zero; the nanoseconds count.
         assert_eq!(check(-101, 499_999_999, now), Err(ERANGE));
         assert_eq!(check(-101, 500_000_000, now), Ok(ts(-101, 500_000_000)));
         assert_eq!(check(-100, 0, now), Ok(ts(-100, 0)));
-        // No further than half of what a `ktime_t` can hold.
+        // At most half of `KTIME_SEC_MAX`.
         let max = KTIME_SEC_MAX / 2 - 100;
         assert_eq!(check(max, 499_999_999, now), Ok(ts(max, 499_999_999)));
         assert_eq!(check(max, 500_000_000, now), Err(ERANGE));
@@ -252,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn text_has_a_line_for_each_clock() {
+    fn text_has_one_line_for_each_clock() {
         assert_eq!(
             Offsets::ZERO.to_text().as_bytes(),
             b"monotonic           0         0\nboottime            0         0\n"
@@ -265,7 +272,7 @@ mod tests {
             shifted.to_text().as_bytes(),
             b"monotonic       86400         5\nboottime      -604800 999999999\n"
         );
-        // What doesn't fit into its column makes it wider.
+        // A number that is wider than its column makes the column wider.
         let shifted = Offsets {
             monotonic: ts(-KTIME_SEC_MAX, 1),
             boottime: ts(12_345_678_901, 0),
@@ -283,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn ktime_to_host_subtracts_the_clock_s_own_offset() {
+    fn ktime_to_host_subtracts_the_offset_of_the_clock() {
         let offsets = Offsets {
             monotonic: ts(10, 1),
             boottime: ts(-20, 2),
@@ -302,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn ktime_to_host_of_what_has_expired_is_zero() {
+    fn ktime_to_host_of_an_expired_time_is_zero() {
         let offset = 10 * NSEC_PER_SEC + 5;
         let offsets = offsets(10, 5);
         assert_eq!(offsets.ktime_to_host(Monotonic::ID, offset - 1), 0);
@@ -313,13 +320,13 @@ mod tests {
     }
 
     #[test]
-    fn ktime_to_host_ends_at_ktime_max() {
-        // A positive offset brings the end nearer.
+    fn ktime_to_host_saturates_at_ktime_max() {
+        // A positive offset lowers the greatest result.
         assert_eq!(
             offsets(1, 0).ktime_to_host(Monotonic::ID, KTIME_MAX),
             KTIME_MAX - NSEC_PER_SEC
         );
-        // With a negative offset the host's clock would have to go past the end.
+        // With a negative offset the difference can exceed `KTIME_MAX`.
         let behind = offsets(-1, 0);
         assert_eq!(behind.ktime_to_host(Monotonic::ID, KTIME_MAX), KTIME_MAX);
         assert_eq!(
@@ -334,7 +341,7 @@ mod tests {
             behind.ktime_to_host(Monotonic::ID, KTIME_MAX - NSEC_PER_SEC - 1),
             KTIME_MAX - 1
         );
-        // The furthest offsets that there are.
+        // The least and the greatest valid offset.
         let least = offsets(-KTIME_SEC_MAX, 0);
         assert_eq!(
             least.ktime_to_host(Monotonic::ID, 0),
@@ -347,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn ktime_to_host_of_offsets_of_zero_changes_nothing_valid() {
+    fn ktime_to_host_with_zero_offsets_changes_nothing() {
         for time in [0, 1, NSEC_PER_SEC, KTIME_MAX - 1, KTIME_MAX] {
             assert_eq!(Offsets::ZERO.ktime_to_host(Monotonic::ID, time), time);
             assert_eq!(Offsets::ZERO.ktime_to_host(ALARM, time), time);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How tasks come to be in a namespace, and `/proc/PID/ns/time`.
+//! How a task joins a namespace, and the files `/proc/PID/ns/time` and
+//! `/proc/PID/ns/time_for_children`.
 
 use super::object::TimeNamespace;
 use core::ptr;
 use kernel::{
     mm::MmWithUser,
-    ns_common::NsOperations,
+    ns_common::ProcNsFile,
     nsproxy::{
         NewNsProxy,
         NsSet, //
@@ -16,11 +17,20 @@ use kernel::{
     task::Task,
     user_namespace::Capability, //
 };
+#[cfg(CONFIG_TIME_NS_VDSO)]
+use {
+    super::vdso::TimensPage,
+    kernel::{
+        mm::virt::VmaRef,
+        task::CurrentTask,
+        warn_on, //
+    },
+};
 
-/// The operations behind `/proc/PID/ns/time`: the namespace that the task is in.
-pub(crate) struct TimeOps;
+/// The file `/proc/PID/ns/time`: the namespace that the task is in.
+pub(crate) struct TimeFile;
 
-impl NsOperations for TimeOps {
+impl ProcNsFile for TimeFile {
     type Ns = TimeNamespace;
 
     const NAME: &'static CStr = c"time";
@@ -28,17 +38,13 @@ impl NsOperations for TimeOps {
     fn get(task: &Task) -> Option<ARef<TimeNamespace>> {
         Some(task.lock().nsproxy()?.time_ns::<TimeNamespace>().into())
     }
-
-    fn install(nsset: &mut NsSet<'_>, ns: &TimeNamespace) -> Result {
-        install(nsset, ns)
-    }
 }
 
-/// The operations behind `/proc/PID/ns/time_for_children`: the namespace that the task's children
-/// will be in, and the task itself after its next exec.
-pub(crate) struct TimeForChildrenOps;
+/// The file `/proc/PID/ns/time_for_children`: the namespace of the task's future children, which
+/// the task itself joins when it calls execve(2).
+pub(crate) struct TimeForChildrenFile;
 
-impl NsOperations for TimeForChildrenOps {
+impl ProcNsFile for TimeForChildrenFile {
     type Ns = TimeNamespace;
 
     const NAME: &'static CStr = c"time_for_children";
@@ -52,19 +58,18 @@ impl NsOperations for TimeForChildrenOps {
                 .into(),
         )
     }
-
-    fn install(nsset: &mut NsSet<'_>, ns: &TimeNamespace) -> Result {
-        install(nsset, ns)
-    }
 }
 
-/// Makes `ns` what the current task and its children will be in.
-///
-/// Fails with `EUSERS` if the task shares its address space, and with `EPERM` if it lacks
-/// `CAP_SYS_ADMIN` in the user namespace that owns `ns`, or in the one that it will be in itself.
+/// Puts `ns` into the set of namespaces that the current task and its children are about to enter.
 ///
 /// Mirrors `timens_install()`.
-fn install(nsset: &mut NsSet<'_>, ns: &TimeNamespace) -> Result {
+///
+/// # Errors
+///
+/// - `EUSERS` if another task shares the address space of the current task.
+/// - `EPERM` if the current task lacks `CAP_SYS_ADMIN` in the user namespace that owns `ns`, or in
+///   the user namespace that it is about to be in.
+pub(crate) fn install(ns: &TimeNamespace, nsset: &mut NsSet<'_>) -> Result {
     if !current!().is_single_threaded() {
         return Err(EUSERS);
     }
@@ -80,14 +85,15 @@ fn install(nsset: &mut NsSet<'_>, ns: &TimeNamespace) -> Result {
     Ok(())
 }
 
-/// Moves a task that has forked off, or that executes a new program, into the namespace that was
-/// meant for the children.
+/// Moves a task that was forked, or that calls execve(2), to its `time_ns_for_children`.
 ///
-/// `nsproxy` is what the task will have, `mm` its address space.
-///
-/// Can't fail. May sleep.
+/// `nsproxy` becomes the task's, and `mm` is the task's address space. Cannot fail.
 ///
 /// Mirrors `timens_on_fork()`.
+///
+/// # Context
+///
+/// May sleep.
 pub(crate) fn on_fork(mut nsproxy: NewNsProxy<'_>, mm: Option<&MmWithUser>) {
     let old: &TimeNamespace = nsproxy.time_ns();
     let new: &TimeNamespace = nsproxy.time_ns_for_children();
@@ -98,4 +104,24 @@ pub(crate) fn on_fork(mut nsproxy: NewNsProxy<'_>, mm: Option<&MmWithUser>) {
     new.join(old, mm);
     let new = ARef::from(new);
     nsproxy.set_time_ns(new);
+}
+
+/// Returns the page with the offsets of the current task's namespace, for a fault in `vma`.
+///
+/// Returns [`None`] if the task uses the host's page.
+///
+/// Mirrors `find_timens_vvar_page()`.
+#[cfg(CONFIG_TIME_NS_VDSO)]
+pub(crate) fn page_of_current<'a>(
+    current: &'a CurrentTask,
+    vma: &VmaRef,
+) -> Option<&'a TimensPage> {
+    // `vvar_fault()` refuses faults on behalf of another task, such as from /proc/PID/mem or
+    // process_vm_readv(2).
+    if !current.mm().is_some_and(|mm| ptr::eq(mm, vma.mm())) {
+        pr_warn!("vvar_page accessed remotely\n");
+        warn_on!(true);
+        return None;
+    }
+    current.nsproxy()?.time_ns::<TimeNamespace>().vdso_page()
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/proc/PID/timens_offsets`: the offsets of the namespace that the task's children will be in.
+//! `/proc/PID/timens_offsets`: the offsets of the namespace of the task's future children.
 //!
-//! The file itself, and how what is written to it is parsed, is in `fs/proc/base.c`.
+//! `fs/proc/base.c` creates the file and parses the text that is written to it.
 
 use super::{
     object::TimeNamespace,
@@ -11,11 +11,11 @@ use super::{
         Clock,
         Offsets, //
     },
-    ops::TimeForChildrenOps, //
+    ops::TimeForChildrenFile, //
 };
 use kernel::{
     fs::LocalFile,
-    ns_common::NsOperations,
+    ns_common::ProcNsFile,
     prelude::*,
     seq_file::SeqFile,
     task::Task,
@@ -27,9 +27,9 @@ use kernel::{
     user_namespace::Capability, //
 };
 
-/// An offset that user space asks for, not checked yet.
+/// An offset from user space, not checked yet.
 ///
-/// Mirrors `struct proc_timens_offset`.
+/// Has the layout of `struct proc_timens_offset`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct ProcOffset {
@@ -40,41 +40,52 @@ pub(crate) struct ProcOffset {
 
 /// Prints the offsets, or nothing if `task` has exited.
 ///
-/// May sleep.
-///
 /// Mirrors `proc_timens_show_offsets()`.
+///
+/// # Context
+///
+/// May sleep.
 pub(crate) fn show(task: &Task, m: &SeqFile) {
-    if let Some(ns) = TimeForChildrenOps::get(task) {
+    if let Some(ns) = TimeForChildrenFile::get(task) {
         m.write(ns.offsets().to_text().as_bytes());
     }
 }
 
-/// Changes the offsets that `changes` name, all of them or none.
-///
-/// Fails, in this order, with:
-///
-/// - `ESRCH` if `task` has exited;
-/// - `EPERM` if who opened `file` lacked `CAP_SYS_TIME` in the user namespace that owns the time
-///   namespace;
-/// - `EINVAL` and `ERANGE` for the first of the `changes` that isn't right: `EINVAL` if there is no
-///   such clock to shift, otherwise see [`offsets::check`];
-/// - `EACCES` if a task has joined the namespace;
-/// - `ENOMEM`, unless the offsets become zero, or haven't all been zero.
-///
-/// May sleep.
+/// Writes the offsets in `changes`, all of them or none.
 ///
 /// Mirrors `proc_timens_set_offset()`.
-pub(crate) fn set(file: &LocalFile, task: &Task, changes: &[ProcOffset]) -> Result {
-    let ns = TimeForChildrenOps::get(task).ok_or(ESRCH)?;
+///
+/// # Errors
+///
+/// - `ESRCH` if `task` has exited.
+/// - `EPERM` if the opener of `file` lacked `CAP_SYS_TIME` in the user namespace that owns the time
+///   namespace.
+/// - For the first invalid element of `changes`: `EINVAL` if no namespace shifts the clock, or an
+///   error of [`offsets::check`].
+/// - `EACCES` if a task has joined the namespace.
+/// - `ENOMEM` if the offsets change from zero to another value and there is no memory for the page.
+///
+/// # Context
+///
+/// May sleep.
+pub(crate) fn write(file: &LocalFile, task: &Task, changes: &[ProcOffset]) -> Result {
+    let ns = TimeForChildrenFile::get(task).ok_or(ESRCH)?;
 
     if !ns.user_ns.file_capable(file, Capability::SYS_TIME) {
         return Err(EPERM);
     }
 
-    set_offsets(&ns, changes)
+    apply(&ns, changes)
 }
 
-fn set_offsets(ns: &TimeNamespace, changes: &[ProcOffset]) -> Result {
+/// Checks `changes` and writes them to `ns`, all of them or none.
+///
+/// The last change to a clock counts.
+///
+/// # Errors
+///
+/// The errors of [`write`] from `EINVAL` on.
+fn apply(ns: &TimeNamespace, changes: &[ProcOffset]) -> Result {
     let mut monotonic = None;
     let mut boottime = None;
     for change in changes {
@@ -85,7 +96,7 @@ fn set_offsets(ns: &TimeNamespace, changes: &[ProcOffset]) -> Result {
         *offset = Some(offsets::check(change.sec, change.nsec, now)?);
     }
 
-    ns.change(|old| Offsets {
+    ns.update(|old| Offsets {
         monotonic: monotonic.unwrap_or(old.monotonic),
         boottime: boottime.unwrap_or(old.boottime),
     })
@@ -107,9 +118,9 @@ mod tests {
     }
 
     #[test]
-    fn all_changes_or_none() -> Result {
+    fn apply_writes_all_changes_or_none() -> Result {
         let ns = new_namespace()?;
-        set_offsets(&ns, &[change(MONOTONIC, 10, 1), change(BOOTTIME, 20, 2)])?;
+        apply(&ns, &[change(MONOTONIC, 10, 1), change(BOOTTIME, 20, 2)])?;
         let before = ns.offsets();
         assert_eq!(before.monotonic.sec(), 10);
         assert_eq!(before.boottime.nsec(), 2);
@@ -120,7 +131,7 @@ mod tests {
             (change(BOOTTIME, i64::MIN, 0), ERANGE),
             (change(BOOTTIME, -KTIME_SEC_MAX, 0), ERANGE),
         ] {
-            let result = set_offsets(&ns, &[change(MONOTONIC, 30, 3), bad]);
+            let result = apply(&ns, &[change(MONOTONIC, 30, 3), bad]);
             assert_eq!(result, Err(error));
             assert_eq!(ns.offsets(), before);
         }
@@ -128,29 +139,29 @@ mod tests {
     }
 
     #[test]
-    fn a_change_leaves_the_other_clock_alone() -> Result {
+    fn apply_leaves_the_other_clock_alone() -> Result {
         let ns = new_namespace()?;
-        set_offsets(&ns, &[change(MONOTONIC, 10, 1)])?;
-        set_offsets(&ns, &[change(BOOTTIME, 20, 2)])?;
+        apply(&ns, &[change(MONOTONIC, 10, 1)])?;
+        apply(&ns, &[change(BOOTTIME, 20, 2)])?;
         assert_eq!(ns.offsets().monotonic.sec(), 10);
         assert_eq!(ns.offsets().boottime.sec(), 20);
-        // The last one for a clock counts.
-        set_offsets(&ns, &[change(BOOTTIME, 30, 0), change(BOOTTIME, 40, 0)])?;
+        // The last change to a clock counts.
+        apply(&ns, &[change(BOOTTIME, 30, 0), change(BOOTTIME, 40, 0)])?;
         assert_eq!(ns.offsets().boottime.sec(), 40);
-        set_offsets(&ns, &[])?;
+        apply(&ns, &[])?;
         assert_eq!(ns.offsets().boottime.sec(), 40);
         Ok(())
     }
 
     #[test]
-    fn no_change_after_a_task_has_joined() -> Result {
+    fn apply_fails_after_a_task_has_joined() -> Result {
         let ns = new_namespace()?;
-        set_offsets(&ns, &[change(MONOTONIC, 10, 0)])?;
+        apply(&ns, &[change(MONOTONIC, 10, 0)])?;
         ns.join(&ns, None);
-        let late = set_offsets(&ns, &[change(MONOTONIC, 11, 0)]);
+        let late = apply(&ns, &[change(MONOTONIC, 11, 0)]);
         assert_eq!(late, Err(EACCES));
-        // What isn't valid is said before that.
-        let wrong = set_offsets(&ns, &[change(REALTIME, 11, 0)]);
+        // `changes` is checked before the state.
+        let wrong = apply(&ns, &[change(REALTIME, 11, 0)]);
         assert_eq!(wrong, Err(EINVAL));
         assert_eq!(ns.offsets().monotonic.sec(), 10);
         Ok(())

@@ -1,65 +1,54 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The page that shows a namespace's offsets to the vDSO.
+//! The page that shows a namespace's offsets to the vDSO, with `CONFIG_TIME_NS_VDSO`.
+//!
+//! `no_vdso.rs` has the same interface for kernels without a vDSO.
 //!
 //! Mirrors `kernel/time/namespace_vdso.c`.
 
-use super::{
-    object::TimeNamespace,
-    offsets::Offsets, //
-};
-use kernel::{
-    mm::MmWithUser,
-    prelude::*, //
-};
-#[cfg(CONFIG_TIME_NS_VDSO)]
-use {
-    core::ptr,
-    kernel::{
-        mm::virt::VmaRef,
-        task::CurrentTask,
-        vdso::{
-            self,
-            TimensPage, //
-        },
-        warn_on, //
-    },
+use super::offsets::Offsets;
+use kernel::prelude::*;
+
+pub(crate) use kernel::vdso::{
+    zap_timens_page,
+    TimensPage, //
 };
 
-/// The offsets as the vDSO sees them.
+/// The form in which the vDSO reads the offsets.
 ///
-/// Offsets of zero need no page: the tasks of such a namespace share the pages of those outside
-/// any, and their clock reads cost the same.
+/// Offsets of zero need no page: the tasks of the namespace use the host's page, so their clock
+/// reads cost the same as on the host.
 ///
-/// Stands for the field `vvar_page` of `struct time_namespace`.
+/// Has the layout of the field `vvar_page` of `struct time_namespace`.
 pub(crate) struct VdsoOffsets {
-    #[cfg(CONFIG_TIME_NS_VDSO)]
     page: Option<TimensPage>,
 }
 
 impl VdsoOffsets {
-    /// Shows `offsets`.
+    /// Creates an object that shows `offsets`.
     ///
-    /// Fails with `ENOMEM`, unless they are zero. May sleep.
+    /// # Errors
+    ///
+    /// - `ENOMEM` if `offsets` is not zero and there is no memory for the page.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn new(offsets: &Offsets) -> Result<Self> {
-        let mut vdso = Self {
-            #[cfg(CONFIG_TIME_NS_VDSO)]
-            page: None,
-        };
+        let mut vdso = Self { page: None };
         let mut spare = SparePage::NONE;
-        if !vdso.set(offsets, &mut spare) {
+        if !vdso.show(offsets, &mut spare) {
             spare = SparePage::new()?;
-            vdso.set(offsets, &mut spare);
+            vdso.show(offsets, &mut spare);
         }
         Ok(vdso)
     }
 
-    /// Shows `offsets` instead of what was shown before, on the page that is there or on the spare
-    /// one.
+    /// Shows `offsets`, on the page of this object or, if it has none, on the spare page.
     ///
-    /// Returns `false`, and changes nothing, if a page is needed and neither is there.
-    #[cfg(CONFIG_TIME_NS_VDSO)]
-    pub(crate) fn set(&mut self, offsets: &Offsets, spare: &mut SparePage) -> bool {
+    /// Frees the page if `offsets` is zero. Returns `false` and changes nothing if a page is needed
+    /// and there is none.
+    pub(crate) fn show(&mut self, offsets: &Offsets, spare: &mut SparePage) -> bool {
         if *offsets == Offsets::ZERO {
             self.page = None;
             return true;
@@ -69,79 +58,40 @@ impl VdsoOffsets {
         }
         match &mut self.page {
             Some(page) => {
-                page.set(offsets.monotonic, offsets.boottime);
+                page.set_offsets(offsets.monotonic, offsets.boottime);
                 true
             }
             None => false,
         }
     }
 
-    /// There is no vDSO to show offsets to.
-    #[cfg(not(CONFIG_TIME_NS_VDSO))]
-    pub(crate) fn set(&mut self, _offsets: &Offsets, _spare: &mut SparePage) -> bool {
-        true
-    }
-
-    /// Returns the page to map in the tasks of the namespace, [`None`] if the host's pages serve.
-    #[cfg(CONFIG_TIME_NS_VDSO)]
+    /// Returns the page with the offsets, or [`None`] if the offsets are zero.
     pub(crate) fn page(&self) -> Option<&TimensPage> {
         self.page.as_ref()
     }
 }
 
-/// A page for [`VdsoOffsets`], allocated where waiting for memory holds up nobody else.
+/// A page for [`VdsoOffsets::show`], allocated without holding the namespace's lock.
 pub(crate) struct SparePage {
-    #[cfg(CONFIG_TIME_NS_VDSO)]
     page: Option<TimensPage>,
 }
 
 impl SparePage {
-    /// There is none.
-    pub(crate) const NONE: Self = Self {
-        #[cfg(CONFIG_TIME_NS_VDSO)]
-        page: None,
-    };
+    /// No page.
+    pub(crate) const NONE: Self = Self { page: None };
 
-    /// Allocates one, and charges it to the current task's memory cgroup.
+    /// Allocates a page and charges it to the current task's memory cgroup.
     ///
-    /// Fails with `ENOMEM`. May sleep.
+    /// # Errors
+    ///
+    /// - `ENOMEM` if there is no memory.
+    ///
+    /// # Context
+    ///
+    /// May sleep.
     pub(crate) fn new() -> Result<Self> {
         Ok(Self {
-            #[cfg(CONFIG_TIME_NS_VDSO)]
             page: Some(TimensPage::new(GFP_KERNEL_ACCOUNT)?),
         })
     }
-}
-
-/// Makes the vDSO of a task that moves from namespace `old` to `new` see the offsets of `new`.
-///
-/// Leaves the address space alone if the page is the same. May sleep.
-#[cfg(CONFIG_TIME_NS_VDSO)]
-pub(crate) fn switch(mm: &MmWithUser, old: &TimeNamespace, new: &TimeNamespace) {
-    let page = |ns: &TimeNamespace| ns.vdso_page().map(TimensPage::as_ptr);
-    if page(old) != page(new) {
-        vdso::zap_timens_page(mm);
-    }
-}
-
-/// There is no vDSO.
-#[cfg(not(CONFIG_TIME_NS_VDSO))]
-pub(crate) fn switch(_mm: &MmWithUser, _old: &TimeNamespace, _new: &TimeNamespace) {}
-
-/// Returns the page with the offsets of the current task's namespace, for a fault in `vma`.
-///
-/// Returns [`None`] if the host's pages serve.
-#[cfg(CONFIG_TIME_NS_VDSO)]
-pub(crate) fn page_of_current<'a>(
-    current: &'a CurrentTask,
-    vma: &VmaRef,
-) -> Option<&'a TimensPage> {
-    // `vvar_fault()` doesn't let faults get here that come from elsewhere, such as from
-    // /proc/PID/mem or process_vm_readv(2).
-    if !current.mm().is_some_and(|mm| ptr::eq(mm, vma.mm())) {
-        pr_warn!("vvar_page accessed remotely\n");
-        warn_on!(true);
-        return None;
-    }
-    current.nsproxy()?.time_ns::<TimeNamespace>().vdso_page()
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A lock that data needs only until it is frozen.
+//! A lock for data that is written at first and constant later.
 
 use super::{
     atomic::{
@@ -37,23 +37,24 @@ macro_rules! new_freeze_lock {
 }
 pub use new_freeze_lock;
 
-/// Data that can be written under a mutex until it is frozen, and from then on read without one.
+/// Data that is written under a mutex until it is frozen, and read without a lock from then on.
 ///
-/// It is *open* at first: whoever wants to read or write takes the mutex. [`freeze`] ends that for
-/// good: it publishes (release) what was written, and whoever then sees that the data is frozen
-/// (acquire) sees all of it, and may keep a shared reference for as long as the [`FreezeLock`]
-/// lives. Writing takes a guard, which there is only while the data is open; a reference that
-/// outlives the guards there is only once it is frozen.
+/// The data is *open* at first: reading and writing need the mutex. [`freeze`] makes it *frozen*
+/// for good. Freezing publishes (release) all earlier writes. A thread that observes the frozen
+/// state (acquire) sees these writes, and can keep a shared reference as long as the [`FreezeLock`]
+/// lives.
 ///
-/// The layout is part of the contract: the C object that a `FreezeLock<T>` stands for is
-/// `struct { T data; struct mutex lock; bool frozen; }`, so that C may initialise one statically
-/// and may read `data` where it knows that it is frozen.
+/// A guard to write with only exists while the data is open, and a reference that outlives the
+/// guard only once it is frozen.
+///
+/// The layout is that of `struct { T data; struct mutex lock; bool frozen; }` in C. C code can
+/// initialise such an object statically, and can read `data` where it knows that it is frozen.
 ///
 /// # Invariants
 ///
-/// - `frozen` only ever changes from `false` to `true`, by the owner of `lock`.
-/// - While `frozen` is `false`, `data` is accessed only by the owner of `lock`.
-/// - Once `frozen` is `true`, `data` is not written to.
+/// - `frozen` only changes from `false` to `true`, while `lock` is held.
+/// - While `frozen` is `false`, `data` is only accessed while `lock` is held.
+/// - Once `frozen` is `true`, `data` is not written.
 ///
 /// # Examples
 ///
@@ -66,13 +67,13 @@ pub use new_freeze_lock;
 /// let cell = KBox::pin_init(new_freeze_lock!(1), GFP_KERNEL)?;
 /// assert!(cell.get().is_none());
 ///
-/// // Open: it can be written, and read under the lock.
+/// // Open: reading and writing take the lock.
 /// if let Ok(mut guard) = cell.write() {
 ///     *guard = 2;
 /// }
 /// assert_eq!(cell.with(|value| *value), 2);
 ///
-/// // Frozen: it can be read only, and without the lock.
+/// // Frozen: reading takes no lock, and writing fails.
 /// assert_eq!(cell.freeze(), &2);
 /// assert_eq!(cell.get(), Some(&2));
 /// assert!(cell.write().is_err());
@@ -89,27 +90,27 @@ pub struct FreezeLock<T> {
     frozen: Atomic<bool>,
 }
 
-// SAFETY: While open, the mutex serialises all access to the data, which needs `T: Send`; once
-// frozen, any number of threads share references to it, which needs `T: Sync`.
+// SAFETY: While the data is open, the mutex serialises all accesses, which needs `T: Send`. Once it
+// is frozen, several threads can have shared references to it, which needs `T: Sync`.
 unsafe impl<T: Send + Sync> Sync for FreezeLock<T> {}
 
 impl<T> FreezeLock<T> {
-    /// Where the data lies, in bytes.
+    /// The byte offset of the data.
     pub const DATA_OFFSET: usize = offset_of!(Self, data);
 
-    /// Where the mutex lies, in bytes.
+    /// The byte offset of the mutex.
     pub const LOCK_OFFSET: usize = offset_of!(Self, lock);
 
-    /// Where the flag lies, in bytes.
+    /// The byte offset of the flag.
     pub const FROZEN_OFFSET: usize = offset_of!(Self, frozen);
 
-    /// Constructs an initialiser of an open [`FreezeLock`].
+    /// Returns an initialiser for an open [`FreezeLock`].
     pub fn new(
         data: T,
         name: &'static CStr,
         key: Pin<&'static LockClassKey>,
     ) -> impl PinInit<Self> {
-        // INVARIANT: Nobody else can access what is not initialised yet.
+        // INVARIANT: `frozen` is `false`, and no one else accesses `data` yet.
         pin_init!(Self {
             data: UnsafeCell::new(data),
             lock <- Mutex::new((), name, key),
@@ -119,22 +120,29 @@ impl<T> FreezeLock<T> {
 
     /// Returns the data if it is frozen.
     ///
-    /// Takes no lock; can be called from any context.
+    /// # Context
+    ///
+    /// Any context. Takes no lock.
     #[inline]
     pub fn get(&self) -> Option<&T> {
         if self.frozen.load(Acquire) {
-            // SAFETY: By the type invariants the data is not written to any more, and the acquire
-            // above orders this after the release in `FreezeWriteGuard::freeze`, which came after
-            // the last write.
+            // SAFETY: By the type invariants, the data is not written any more. The acquire above
+            // pairs with the release in `FreezeWriteGuard::freeze`, which is after the last write.
             Some(unsafe { &*self.data.get() })
         } else {
             None
         }
     }
 
-    /// Locks the data for writing, or returns it if it is frozen.
+    /// Locks the data for writing.
     ///
-    /// May sleep, unless the data is frozen.
+    /// # Errors
+    ///
+    /// - The data if it is frozen.
+    ///
+    /// # Context
+    ///
+    /// May sleep while the data is open.
     #[inline]
     pub fn write(&self) -> core::result::Result<FreezeWriteGuard<'_, T>, &T> {
         if let Some(data) = self.get() {
@@ -142,7 +150,7 @@ impl<T> FreezeLock<T> {
         }
         let guard = self.lock.lock();
         match self.get() {
-            // INVARIANT: The lock is held, and the data is not frozen.
+            // INVARIANT: The lock is held, and `frozen` is `false`.
             None => Ok(FreezeWriteGuard {
                 owner: self,
                 _guard: guard,
@@ -151,9 +159,11 @@ impl<T> FreezeLock<T> {
         }
     }
 
-    /// Freezes the data, if that has not been done yet, and returns it.
+    /// Freezes the data if it is open, and returns it.
     ///
-    /// May sleep, unless the data is frozen.
+    /// # Context
+    ///
+    /// May sleep while the data is open.
     #[inline]
     pub fn freeze(&self) -> &T {
         match self.write() {
@@ -162,9 +172,11 @@ impl<T> FreezeLock<T> {
         }
     }
 
-    /// Calls `f` on the data as it is between two writes, frozen or not.
+    /// Calls `f` on the data, open or frozen. Takes the lock while the data is open.
     ///
-    /// May sleep, unless the data is frozen.
+    /// # Context
+    ///
+    /// May sleep while the data is open.
     #[inline]
     pub fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
         match self.write() {
@@ -174,11 +186,11 @@ impl<T> FreezeLock<T> {
     }
 }
 
-/// Exclusive access to the data of a [`FreezeLock`] that is open.
+/// A guard with exclusive access to the data of an open [`FreezeLock`].
 ///
 /// # Invariants
 ///
-/// `_guard` is that of `owner.lock`, and `owner.frozen` is `false`.
+/// `_guard` is the guard of `owner.lock`, and `owner.frozen` is `false`.
 #[must_use = "the lock unlocks immediately when the guard is unused"]
 pub struct FreezeWriteGuard<'a, T> {
     owner: &'a FreezeLock<T>,
@@ -189,10 +201,10 @@ impl<'a, T> FreezeWriteGuard<'a, T> {
     /// Freezes the data and returns it.
     #[inline]
     pub fn freeze(self) -> &'a T {
-        // INVARIANT: The lock is held by the type invariants; all writes that it serialised come
-        // before this release, and `self`, which alone could write, ends here.
+        // INVARIANT: By the type invariants, the lock is held. All writes are before this release,
+        // and `self`, through which the data could be written, is consumed.
         self.owner.frozen.store(true, Release);
-        // SAFETY: By the type invariants of `FreezeLock` the data is not written to any more.
+        // SAFETY: By the type invariants of `FreezeLock`, the data is not written any more.
         unsafe { &*self.owner.data.get() }
     }
 }
@@ -202,8 +214,8 @@ impl<T> Deref for FreezeWriteGuard<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: By the type invariants the lock is held and the data is not frozen, so that no
-        // one else accesses it.
+        // SAFETY: By the type invariants, the lock is held and the data is open, so no one else
+        // accesses it.
         unsafe { &*self.owner.data.get() }
     }
 }
@@ -211,8 +223,8 @@ impl<T> Deref for FreezeWriteGuard<'_, T> {
 impl<T> DerefMut for FreezeWriteGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: By the type invariants the lock is held and the data is not frozen, so that no
-        // one else accesses it.
+        // SAFETY: By the type invariants, the lock is held and the data is open, so no one else
+        // accesses it.
         unsafe { &mut *self.owner.data.get() }
     }
 }

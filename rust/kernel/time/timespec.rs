@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Seconds and nanoseconds.
+//! Times in seconds and nanoseconds.
 //!
 //! C header: [`include/linux/time64.h`](srctree/include/linux/time64.h).
 
@@ -21,10 +21,10 @@ pub const KTIME_SEC_MAX: i64 = i64::MAX / NSEC_PER_SEC;
 
 /// A point in time or a span of time, in seconds and nanoseconds, normalised.
 ///
-/// The nanoseconds count forward also where the seconds are negative: a quarter of a second before
-/// zero is -1 s and 750,000,000 ns.
+/// The nanoseconds are not negative, even if the seconds are: a quarter of a second before zero is
+/// -1 s and 750,000,000 ns.
 ///
-/// Has the layout of the kernel's `struct timespec64`.
+/// Has the layout of `struct timespec64`.
 ///
 /// # Invariants
 ///
@@ -55,10 +55,10 @@ static_assert!(offset_of!(Timespec64, sec) == offset_of!(bindings::timespec64, t
 static_assert!(offset_of!(Timespec64, nsec) == offset_of!(bindings::timespec64, tv_nsec));
 
 impl Timespec64 {
-    /// No time at all.
+    /// Zero.
     pub const ZERO: Self = Self { sec: 0, nsec: 0 };
 
-    /// Creates a [`Timespec64`], or returns [`None`] if `nsec` isn't in `0..NSEC_PER_SEC`.
+    /// Creates a [`Timespec64`], or returns [`None`] if `nsec` is not in `0..NSEC_PER_SEC`.
     #[inline]
     pub const fn new(sec: i64, nsec: c_long) -> Option<Self> {
         if nsec >= 0 && nsec < NSEC_PER_SEC as c_long {
@@ -75,20 +75,20 @@ impl Timespec64 {
         self.sec
     }
 
-    /// Returns the nanoseconds, which are in `0..NSEC_PER_SEC`.
+    /// Returns the nanoseconds, in `0..NSEC_PER_SEC`.
     #[inline]
     pub const fn nsec(self) -> c_long {
         self.nsec
     }
 
-    /// Returns the sum.
+    /// Returns the sum. The seconds wrap at the bounds of [`i64`].
     ///
-    /// The seconds wrap around at the ends of [`i64`], as those of the C function do.
+    /// Mirrors `timespec64_add()`.
     #[doc(alias = "timespec64_add")]
     #[inline]
     pub const fn wrapping_add(self, rhs: Self) -> Self {
         let sec = self.sec.wrapping_add(rhs.sec);
-        // By the type invariants the sum is below `2 * NSEC_PER_SEC`, which an `i32` can hold.
+        // By the type invariants, the sum is less than `2 * NSEC_PER_SEC`, which fits in an `i32`.
         let nsec = self.nsec.wrapping_add(rhs.nsec);
         if nsec < NSEC_PER_SEC as c_long {
             // INVARIANT: Just checked.
@@ -102,10 +102,12 @@ impl Timespec64 {
         }
     }
 
-    /// Returns the number of nanoseconds, as a `ktime_t`.
+    /// Returns the number of nanoseconds, as in `ktime_t`.
     ///
-    /// Like the C function it saturates to `KTIME_MAX` from [`KTIME_SEC_MAX`] seconds on, and wraps
-    /// around where the result would be less than [`i64::MIN`].
+    /// Returns `KTIME_MAX` from [`KTIME_SEC_MAX`] seconds on. Wraps if the result would be less
+    /// than [`i64::MIN`].
+    ///
+    /// Mirrors `timespec64_to_ktime()`.
     #[doc(alias = "timespec64_to_ktime")]
     #[inline]
     pub const fn to_ktime(self) -> i64 {
@@ -130,16 +132,16 @@ impl<C: ClockSource> From<Instant<C>> for Timespec64 {
         #[cfg(CONFIG_64BIT)]
         let (sec, nsec) = (ns / NSEC_PER_SEC, ns % NSEC_PER_SEC);
 
-        // There is no function for `i64 / i64` to call where the CPU has no instruction.
+        // On 32-bit CPUs, `i64 / i64` would call a function that the kernel does not have.
         #[cfg(not(CONFIG_64BIT))]
         let (sec, nsec) = {
             let mut nsec = 0;
-            // SAFETY: Can be called with any arguments; the remainder is a local variable.
+            // SAFETY: `nsec` is valid for writes, and the divisor is not zero.
             let sec = unsafe { bindings::div_s64_rem(ns, NSEC_PER_SEC as i32, &mut nsec) };
             (sec, nsec)
         };
 
-        // INVARIANT: An `Instant` isn't negative, so that the remainder isn't either.
+        // INVARIANT: An `Instant` is not negative, so the remainder is not negative either.
         Self {
             sec,
             nsec: nsec as c_long,
