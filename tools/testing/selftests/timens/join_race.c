@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The first tasks to enter a time namespace must see its offsets at once.
+ * The first tasks that enter a time namespace read clocks with its offsets.
  *
- * Offsets can be written until the first task joins, by setns() or by fork();
- * then they are frozen and the vDSO data page that carries them is in use. A
- * kernel that declares a namespace frozen before its page is complete hands an
- * incomplete page to a second task which joins at that moment: the task reads
- * a clock as zero, or without the offset.
+ * Offsets can be written until the first task joins, by setns() or by fork().
+ * The join freezes the offsets, and the vDSO data page that carries them comes
+ * into use. If a kernel freezes a namespace before the page is complete, a second
+ * task that joins at that moment gets an incomplete page: it reads a clock as
+ * zero, or without the offset.
  *
- * Two tasks on two CPUs race for a new namespace, in many rounds: one joins by
- * setns(), the other one joins by setns() or fork(), or writes the offsets once
- * more. Every clock is read through the vDSO and by system call, right after
- * the join and once more when both have finished. No value may be less than
- * what the clock showed before the join plus the offset. A racing write either
- * fails with EACCES and changes nothing, or succeeds and everyone sees it.
+ * Two tasks on two CPUs race for a new namespace, in many rounds. One joins by
+ * setns(). The other one joins by setns() or fork(), or writes the offsets once
+ * more. Both read every clock through the vDSO and by system call, right after
+ * the join and again when both have finished. No value may be less than the
+ * clock before the join plus the offset. A racing write either fails with EACCES
+ * and changes nothing, or succeeds and both tasks see it.
  *
- * TIMENS_JOIN_RACE_ROUNDS in the environment sets the number of rounds. The
- * chance to hit such a bug grows when other work keeps the CPUs busy.
+ * TIMENS_JOIN_RACE_ROUNDS in the environment sets the number of rounds. Other
+ * work on the CPUs makes it more likely to hit such a bug.
  */
 #include <signal.h>
 #include <sys/prctl.h>
@@ -25,61 +25,28 @@
 
 #define DEFAULT_ROUNDS	2000
 #define SWEEP		64	/* different delays, so that every overlap occurs */
+#define SPIN_ONLY	UINT_MAX
 
 enum { CREATOR, JOINER, NR_TASKS };
 enum { AT_JOIN, AT_END, NR_READS };
-enum { VDSO, SYSCALL, NR_WAYS };
 
-/* What the two tasks share */
+/* Shared by the two tasks */
 struct arena {
-	unsigned int arrived;	/* at a meeting, counted up for ever */
-	__s64 act_ns;		/* what the creator's part takes at best */
-	const char *failed;	/* a system call of the joiner, and its errno */
+	unsigned int arrived;	/* at meetings, never reset */
+	__s64 act_ns;		/* shortest duration of the creator's part */
+	const char *failed;	/* system call of the joiner that failed, and its errno */
 	int error;
 	struct task {
 		unsigned int finished;	/* the last round */
-		bool alone;		/* began when the other had finished */
-		__s64 host[NR_SHIFTED];	/* before the join */
-		__s64 ns[NR_READS][NR_WAYS][NR_SHIFTED];
+		bool alone;		/* the other task had finished before it began */
+		struct clocks clocks[NR_READS];
 	} task[NR_TASKS];
 };
 
-static __s64 read_clock(clockid_t id, int way)
-{
-	struct timespec ts;
-	int ret;
-
-	ret = way == VDSO ? clock_gettime(id, &ts) :
-			    syscall(SYS_clock_gettime, id, &ts);
-	return ret ? -1 : ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
-}
-
-static void read_host(struct task *task)
-{
-	unsigned int i;
-
-	for (i = 0; i < NR_SHIFTED; i++)
-		task->host[i] = read_clock(shifted_clocks[i].id, SYSCALL);
-}
-
-static void read_all(struct task *task, int when)
-{
-	unsigned int way, i;
-
-	for (way = 0; way < NR_WAYS; way++) {
-		for (i = 0; i < NR_SHIFTED; i++)
-			task->ns[when][way][i] = read_clock(shifted_clocks[i].id, way);
-	}
-}
-
-/* Spin, so that both tasks leave within a few nanoseconds. */
-static void meet(struct arena *arena, unsigned int *meetings)
+static void meet_other(struct arena *arena, unsigned int *meetings)
 {
 	*meetings += 1;
-	__atomic_add_fetch(&arena->arrived, 1, __ATOMIC_ACQ_REL);
-	while (__atomic_load_n(&arena->arrived, __ATOMIC_ACQUIRE) <
-	       *meetings * NR_TASKS)
-		;
+	meet(&arena->arrived, *meetings * NR_TASKS, SPIN_ONLY);
 }
 
 static void begin(struct arena *arena, int self, unsigned int round)
@@ -94,7 +61,7 @@ static void finish(struct arena *arena, int self, unsigned int round)
 	__atomic_store_n(&arena->task[self].finished, round, __ATOMIC_RELAXED);
 }
 
-/* Rounds that follow each other differ by more than ROUND_SECONDS. */
+/* Consecutive rounds differ by more than ROUND_SECONDS. */
 static struct time_offsets offsets_of_round(int days, unsigned int round)
 {
 	time_t seconds = days * DAY + round % 1000 * 100;
@@ -111,21 +78,21 @@ FIXTURE(join_race) {
 	pid_t joiner;
 	/* counts for the report */
 	unsigned int overlaps, writes;
-	unsigned long reads, zero, host, wrong;
+	struct clock_counts clocks;
 };
 
 FIXTURE_VARIANT(join_race) {
-	enum { SETNS, FORK, WRITE } act;	/* what the creator does */
+	enum { SETNS, FORK, WRITE } act;	/* of the creator */
 };
 
 FIXTURE_VARIANT_ADD(join_race, setns_and_setns) { SETNS };
 FIXTURE_VARIANT_ADD(join_race, fork_and_setns) { FORK };
 FIXTURE_VARIANT_ADD(join_race, write_and_setns) { WRITE };
 
-static void joiner_failed(struct arena *arena, const char *what)
+static void joiner_failed(struct arena *arena, const char *call)
 {
 	arena->error = errno;
-	arena->failed = what;
+	arena->failed = call;
 }
 
 static void __noreturn joiner(FIXTURE_DATA(join_race) *self, pid_t creator)
@@ -140,27 +107,27 @@ static void __noreturn joiner(FIXTURE_DATA(join_race) *self, pid_t creator)
 		joiner_failed(arena, "sched_setaffinity()");
 
 	for (round = 1; ; round++) {
-		meet(arena, &self->meetings);
+		meet_other(arena, &self->meetings);
 		fd = open_of_task(creator, "ns/time_for_children", O_RDONLY);
-		read_host(task);
+		read_host_clocks(&task->clocks[AT_JOIN]);
 
-		meet(arena, &self->meetings);
-		/* Start at another moment of the creator's part every time. */
+		meet_other(arena, &self->meetings);
+		/* Start at another moment of the creator's part in each round. */
 		start = wall_clock() + arena->act_ns * (round % SWEEP) / SWEEP;
 		while (wall_clock() < start)
 			;
 		begin(arena, JOINER, round);
 		if (setns(fd, CLONE_NEWTIME))
 			joiner_failed(arena, "setns() into the new namespace");
-		read_all(task, AT_JOIN);
+		read_joined_clocks(&task->clocks[AT_JOIN]);
 		finish(arena, JOINER, round);
 
-		meet(arena, &self->meetings);
-		read_all(task, AT_END);
+		meet_other(arena, &self->meetings);
+		read_joined_clocks(&task->clocks[AT_END]);
 		close(fd);
 		if (setns(self->host_fd, CLONE_NEWTIME))
 			joiner_failed(arena, "setns() back");
-		meet(arena, &self->meetings);
+		meet_other(arena, &self->meetings);
 	}
 }
 
@@ -200,38 +167,29 @@ static void judge(struct __test_metadata *_metadata, FIXTURE_DATA(join_race) *se
 		  int who, int when, const struct time_offsets *offsets)
 {
 	const struct task *task = &self->arena->task[who];
-	const __s64 limit = ROUND_SECONDS * NSEC_PER_SEC;
+	const struct stamp *host = &task->clocks[AT_JOIN].host;
+	const struct clocks *clocks = &task->clocks[when];
 	unsigned int way, i;
 
-	for (way = 0; way < NR_WAYS; way++) {
+	for (way = 0; way <= 1; way++) {
 		for (i = 0; i < NR_SHIFTED; i++) {
 			__s64 offset = offset_of_clock(offsets, shifted_clocks[i].id);
-			__s64 since = task->ns[when][way][i] - task->host[i];
-			__s64 late = since - offset;
+			__s64 value = way ? clocks->syscall.ns[i] : clocks->vdso.ns[i];
 
-			self->reads++;
-			if (late >= 0 && late < limit)
-				continue;
-			if (!task->ns[when][way][i])
-				self->zero++;
-			else if (since >= 0 && since < limit)
-				self->host++;
-			else
-				self->wrong++;
-			if (self->zero + self->host + self->wrong > MAX_REPORTS)
+			if (count_clock(&self->clocks, value, host->ns[i], offset) ||
+			    clock_failures(&self->clocks) > MAX_REPORTS)
 				continue;
 			TH_LOG("%s's %s by %s %s is %lld ns, off by %lld ns",
 			       who == CREATOR ? "creator" : "joiner",
-			       shifted_clocks[i].name,
-			       way == VDSO ? "vDSO" : "system call",
+			       shifted_clocks[i].name, way ? "system call" : "vDSO",
 			       when == AT_JOIN ? "at the join" : "at the end",
-			       (long long)task->ns[when][way][i], (long long)late);
+			       (long long)value, (long long)(value - host->ns[i] - offset));
 		}
 	}
 }
 
-/* The number of rounds is open, so alarm() limits each round instead. */
-TEST_F_TIMEOUT(join_race, offsets_are_there, INT_MAX / 1000)
+/* The number of rounds has no useful limit, so alarm() limits each round instead. */
+TEST_F_TIMEOUT(join_race, clocks_have_their_offsets, INT_MAX / 1000)
 {
 	struct arena *arena = self->arena;
 	struct task *creator = &arena->task[CREATOR];
@@ -250,9 +208,9 @@ TEST_F_TIMEOUT(join_race, offsets_are_there, INT_MAX / 1000)
 		fd = open("/proc/self/ns/time_for_children", O_RDONLY);
 		ASSERT_LE(0, fd);
 
-		meet(arena, &self->meetings);
-		read_host(creator);
-		meet(arena, &self->meetings);
+		meet_other(arena, &self->meetings);
+		read_host_clocks(&creator->clocks[AT_JOIN]);
+		meet_other(arena, &self->meetings);
 		start = wall_clock();
 		begin(arena, CREATOR, round);
 		switch (variant->act) {
@@ -263,7 +221,7 @@ TEST_F_TIMEOUT(join_race, offsets_are_there, INT_MAX / 1000)
 			pid = fork();
 			ASSERT_LE(0, pid);
 			if (!pid) {
-				read_all(creator, AT_JOIN);
+				read_joined_clocks(&creator->clocks[AT_JOIN]);
 				_exit(0);
 			}
 			break;
@@ -284,18 +242,18 @@ TEST_F_TIMEOUT(join_race, offsets_are_there, INT_MAX / 1000)
 				arena->act_ns = taken;
 		}
 		if (variant->act == SETNS)
-			read_all(creator, AT_JOIN);
+			read_joined_clocks(&creator->clocks[AT_JOIN]);
 		if (variant->act == FORK) {
 			ASSERT_EQ(pid, waitpid(pid, &status, 0));
 			ASSERT_EQ(0, status);
 		}
 
-		meet(arena, &self->meetings);
+		meet_other(arena, &self->meetings);
 		ASSERT_EQ(0, setns(fd, CLONE_NEWTIME));
-		read_all(creator, AT_END);
+		read_joined_clocks(&creator->clocks[AT_END]);
 		ASSERT_EQ(0, setns(self->host_fd, CLONE_NEWTIME));
 		close(fd);
-		meet(arena, &self->meetings);
+		meet_other(arena, &self->meetings);
 
 		ASSERT_EQ(NULL, arena->failed)
 			TH_LOG("joiner: %s: %s", arena->failed, strerror(arena->error));
@@ -307,16 +265,17 @@ TEST_F_TIMEOUT(join_race, offsets_are_there, INT_MAX / 1000)
 		judge(_metadata, self, JOINER, AT_END, &offsets);
 	}
 
-	TH_LOG("%u offsets rewritten in time", self->writes);
+	TH_LOG("%u racing writes succeeded", self->writes);
 	TH_LOG("%lu reads: %lu zero, %lu without the offset, %lu wrong otherwise",
-	       self->reads, self->zero, self->host, self->wrong);
+	       self->clocks.reads, self->clocks.zero, self->clocks.no_offset,
+	       self->clocks.wrong);
 	TH_LOG("RACE rounds %u overlaps %u failures %lu", self->rounds, self->overlaps,
-	       self->zero + self->host + self->wrong);
-	EXPECT_EQ(0, self->zero);
-	EXPECT_EQ(0, self->host);
-	EXPECT_EQ(0, self->wrong);
+	       clock_failures(&self->clocks));
+	EXPECT_EQ(0, self->clocks.zero);
+	EXPECT_EQ(0, self->clocks.no_offset);
+	EXPECT_EQ(0, self->clocks.wrong);
 	/* SKIP() would hide a failure. */
-	if (!self->zero && !self->host && !self->wrong && !self->overlaps)
+	if (!clock_failures(&self->clocks) && !self->overlaps)
 		SKIP(return, "the tasks never overlapped: there was no race");
 }
 

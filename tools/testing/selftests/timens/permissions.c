@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Who may create, set and join a time namespace.
+ * The permissions to create a time namespace, to join it and to write its offsets.
  *
- * Creating one takes CAP_SYS_ADMIN in the user namespace that will own it,
- * joining one CAP_SYS_ADMIN in the one that owns it and in the own one. For its
- * offsets whoever opened the file needs CAP_SYS_TIME in the owner, whoever uses
- * the descriptor afterwards, and whichever namespace the task has by then.
+ * A task needs CAP_SYS_ADMIN in the user namespace that will own the new time
+ * namespace. To join a time namespace, it needs CAP_SYS_ADMIN in the user
+ * namespace that owns it and in its own one. To write offsets, the opener of the
+ * file needs CAP_SYS_TIME in the owner. It doesn't matter which task uses the
+ * descriptor afterwards, or which namespace the file's task has by then.
  */
 #include <linux/capability.h>
 #include <linux/sched.h>
@@ -21,7 +22,7 @@
 
 static const struct time_offsets ahead = { { 10 * DAY, 5 }, { 20 * DAY, 6 } };
 
-/* Without it the files in /proc are root's. */
+/* Otherwise the task's files in /proc belong to root. */
 static int make_dumpable(void)
 {
 	return prctl(PR_SET_DUMPABLE, 1);
@@ -43,7 +44,7 @@ static int write_text(const char *path, const char *text)
 	return ret;
 }
 
-/* A user namespace in which the user is root, so that there can be one in it */
+/* Enters a user namespace and maps the user to root, so that another one can be nested. */
 static int enter_user_ns(int flags)
 {
 	char users[32], groups[32];
@@ -56,7 +57,7 @@ static int enter_user_ns(int flags)
 	       write_text("/proc/self/gid_map", groups);
 }
 
-/* Whether a capability is in the effective set; of the permitted ones, all stay. */
+/* Changes the effective set. All capabilities stay in the permitted set. */
 static int set_capability(int capability, bool on)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -82,7 +83,7 @@ static int open_ns(pid_t pid, const char *name)
 	return open_of_task(pid, name, O_RDONLY | O_CLOEXEC);
 }
 
-/* What came of a write: 0 or an errno */
+/* Returns 0, or the errno of a write. */
 static int error_of_write(int fd)
 {
 	return write_offsets(fd, &ahead) ? errno : 0;
@@ -106,7 +107,7 @@ static int error_of_clone3(__u64 flags)
 	return status;
 }
 
-/* Runs a function in a child, and gives what it returns: 0 or an errno. */
+/* Runs a function in a child, and returns the function's result: 0 or an errno. */
 static int in_child(int (*function)(void *data), void *data)
 {
 	int status;
@@ -119,7 +120,7 @@ static int in_child(int (*function)(void *data), void *data)
 	return WEXITSTATUS(status);
 }
 
-/* Another task: it says when it is ready, and lives until it is told to go on. */
+/* Another task, which performs steps on request until its pipe is closed */
 struct other {
 	pid_t pid;
 	int go, ready;
@@ -142,7 +143,7 @@ static void end(struct __test_metadata *_metadata, struct other *other)
 	ASSERT_EQ(0, status);
 }
 
-/* @function is called for each step until the one that tells it to go on is gone. */
+/* Starts the task and performs the first step. @function is called for each step. */
 static void start(struct __test_metadata *_metadata, struct other *other,
 		  int (*function)(int step))
 {
@@ -189,7 +190,7 @@ FIXTURE_TEARDOWN(permissions)
 {
 }
 
-TEST_F(permissions, unprivileged_user)
+TEST_F(permissions, unprivileged_user_is_refused)
 {
 	int root_fd = create_timens(&ahead);
 
@@ -199,13 +200,13 @@ TEST_F(permissions, unprivileged_user)
 	EXPECT_EQ(EPERM, error_of_clone3(CLONE_NEWTIME));
 	EXPECT_EQ(EPERM, error_of(setns(root_fd, CLONE_NEWTIME)));
 	EXPECT_EQ(EPERM, error_of(setns(self->host_fd, CLONE_NEWTIME)));
-	/* The file is the user's own, the namespace isn't. */
+	/* The user owns the file, but not the namespace. */
 	EXPECT_EQ(EPERM, error_of_write(open_offsets(getpid())));
 	EXPECT_EQ(0, error_of_clone3(CLONE_NEWUSER | CLONE_NEWTIME));
 	EXPECT_EQ(0, error_of(unshare(CLONE_NEWUSER | CLONE_NEWTIME)));
 }
 
-TEST_F(permissions, fresh_user_namespace)
+TEST_F(permissions, new_user_namespace_gives_rights_to_own_namespaces)
 {
 	struct time_offsets more = { { 11 * DAY, 0 }, { 21 * DAY, 0 } };
 	int root_fd = create_timens(&ahead);
@@ -215,7 +216,7 @@ TEST_F(permissions, fresh_user_namespace)
 	ASSERT_EQ(0, become(USER));
 	ASSERT_EQ(0, unshare(CLONE_NEWUSER));
 	ASSERT_EQ(0, make_dumpable());
-	/* Still in root's */
+	/* The task is still in root's time namespace. */
 	EXPECT_EQ(EPERM, error_of_write(open_offsets(getpid())));
 	EXPECT_EQ(EPERM, error_of(setns(root_fd, CLONE_NEWTIME)));
 	EXPECT_EQ(EPERM, error_of(setns(self->host_fd, CLONE_NEWTIME)));
@@ -234,13 +235,13 @@ TEST_F(permissions, fresh_user_namespace)
 	ASSERT_EQ(0, set_capability(CAP_SYS_ADMIN, true));
 	EXPECT_EQ(0, error_of(setns(ns_fd, CLONE_NEWTIME)));
 	EXPECT_EQ(EACCES, error_of_write(fd));
-	/* There is no way back. */
+	/* The task can't join the old namespaces again. */
 	EXPECT_EQ(EPERM, error_of(setns(root_fd, CLONE_NEWTIME)));
 	EXPECT_EQ(EPERM, error_of(setns(self->host_fd, CLONE_NEWTIME)));
 	EXPECT_LE(11 * DAY * NSEC_PER_SEC, read_syscall(CLOCK_MONOTONIC));
 }
 
-TEST_F(permissions, nested_user_namespaces)
+TEST_F(permissions, nested_user_namespace_has_no_rights_in_outer_one)
 {
 	int fd, ns_fd;
 
@@ -249,11 +250,11 @@ TEST_F(permissions, nested_user_namespaces)
 	fd = open_offsets(getpid());
 	ns_fd = open_ns(getpid(), "ns/time_for_children");
 	ASSERT_EQ(0, enter_user_ns(0));
-	/* Opened outside the second one, and in it */
+	/* The first file was opened outside the nested user namespace, the other one in it. */
 	EXPECT_EQ(0, error_of_write(fd));
 	EXPECT_EQ(EPERM, error_of_write(open_offsets(getpid())));
 	EXPECT_EQ(EPERM, error_of(setns(ns_fd, CLONE_NEWTIME)));
-	/* The copy is the second one's. */
+	/* The nested user namespace owns the copy. */
 	ASSERT_EQ(0, unshare(CLONE_NEWTIME));
 	EXPECT_EQ(0, error_of_write(fd));
 	EXPECT_EQ(0, error_of_write(open_offsets(getpid())));
@@ -261,7 +262,7 @@ TEST_F(permissions, nested_user_namespaces)
 	EXPECT_EQ(EACCES, error_of_write(fd));
 }
 
-TEST_F(permissions, needs_cap_sys_time)
+TEST_F(permissions, opener_needs_cap_sys_time)
 {
 	int with, without;
 
@@ -269,13 +270,13 @@ TEST_F(permissions, needs_cap_sys_time)
 	with = open_offsets(getpid());
 	ASSERT_EQ(0, set_capability(CAP_SYS_TIME, false));
 	without = open_offsets(getpid());
-	/* Who opened counts, not who writes. */
+	/* The capabilities of the opener count, not those of the writer. */
 	EXPECT_EQ(0, error_of_write(with));
 	EXPECT_EQ(EPERM, error_of_write(without));
 	ASSERT_EQ(0, set_capability(CAP_SYS_TIME, true));
 	EXPECT_EQ(0, error_of_write(with));
 	EXPECT_EQ(EPERM, error_of_write(without));
-	/* No other capability helps or is missed. */
+	/* No other capability is needed. */
 	ASSERT_EQ(0, set_capability(CAP_SYS_ADMIN, false));
 	EXPECT_EQ(0, error_of_write(open_offsets(getpid())));
 }
@@ -300,7 +301,7 @@ static int open_as_user(void *data)
 	return become(USER) ? -1 : error_of(open_offsets(*(pid_t *)data));
 }
 
-TEST_F(permissions, passed_from_root_to_user)
+TEST_F(permissions, user_can_write_to_file_opened_by_root)
 {
 	struct other root;
 	int fd;
@@ -313,7 +314,7 @@ TEST_F(permissions, passed_from_root_to_user)
 	end(_metadata, &root);
 }
 
-TEST_F(permissions, passed_from_user_to_root)
+TEST_F(permissions, root_cannot_write_to_file_opened_by_user)
 {
 	int fd;
 
@@ -359,8 +360,8 @@ static int join_as_same_user(void *data)
 	return become(USER) ?: error_of(setns(*(int *)data, CLONE_NEWTIME));
 }
 
-/* From outside: the one who made the user namespace may, others may not. */
-TEST_F(permissions, from_outside)
+/* The creator of a user namespace can write from outside of it, other users can't. */
+TEST_F(permissions, creator_of_user_namespace_can_write_from_outside)
 {
 	struct other user;
 	int ns_fd;
@@ -369,7 +370,7 @@ TEST_F(permissions, from_outside)
 	EXPECT_EQ(EACCES, in_child(write_as_other_user, &user.pid));
 	EXPECT_EQ(0, in_child(write_as_same_user, &user.pid));
 	EXPECT_EQ(0, error_of_write(open_offsets(user.pid)));
-	/* To join, it takes rights in the own user namespace too. */
+	/* setns() also needs CAP_SYS_ADMIN in the task's own user namespace. */
 	ns_fd = open_ns(user.pid, "ns/time_for_children");
 	EXPECT_EQ(EPERM, in_child(join_as_same_user, &ns_fd));
 	EXPECT_EQ(0, error_of(setns(ns_fd, CLONE_NEWTIME)));
@@ -379,7 +380,7 @@ TEST_F(permissions, from_outside)
 
 static int host_fd;
 
-/* Has a namespace of its own, then another one, then enters the host's. */
+/* Has a namespace of its own, then another one, then enters the host's one. */
 static int root_that_moves(int step)
 {
 	switch (step) {
@@ -393,7 +394,7 @@ static int root_that_moves(int step)
 	}
 }
 
-TEST_F(permissions, file_of_a_task_that_moves)
+TEST_F(permissions, file_follows_task_to_other_namespace)
 {
 	struct other root;
 	char text[256];
@@ -407,7 +408,7 @@ TEST_F(permissions, file_of_a_task_that_moves)
 	ASSERT_EQ(0, setns(old_fd, CLONE_NEWTIME));
 	EXPECT_EQ(EACCES, error_of_write(fd));
 
-	/* It has a copy now, which is open. */
+	/* Now it has a copy, whose offsets are not frozen. */
 	step(_metadata, &root);
 	EXPECT_EQ(0, error_of_write(fd));
 	step(_metadata, &root);
@@ -418,52 +419,52 @@ TEST_F(permissions, file_of_a_task_that_moves)
 	EXPECT_EQ(ESRCH, error_of(pread(fd, text, sizeof(text), 0)));
 }
 
-static int user_that_goes_down(int step)
+static int user_that_nests(int step)
 {
-	/* The second time, in one user namespace more */
+	/* The second step nests another user namespace. */
 	return step ? enter_user_ns(CLONE_NEWTIME) : user_with_ns(step);
 }
 
-struct opened { pid_t pid; int to_parent, from_parent; };
+struct outside { pid_t pid; int to_parent, from_parent; };
 
-/* Opens as the user that made the first of the user namespaces, and writes again and again. */
+/* Opens the file as the creator of the outer user namespace, and writes on request. */
 static int user_outside(void *data)
 {
-	struct opened *opened = data;
+	struct outside *outside = data;
 	char byte;
 	int fd, error;
 
 	if (become(USER))
 		return errno;
-	fd = open_offsets(opened->pid);
+	fd = open_offsets(outside->pid);
 	if (fd < 0)
 		return errno;
 	do {
 		error = error_of_write(fd);
-		if (write(opened->to_parent, &error, sizeof(error)) != sizeof(error))
+		if (write(outside->to_parent, &error, sizeof(error)) != sizeof(error))
 			return 1;
-	} while (read(opened->from_parent, &byte, 1) == 1);
+	} while (read(outside->from_parent, &byte, 1) == 1);
 	return 0;
 }
 
-/* The owner of the new namespace is below the old one's: who may there, may here. */
-TEST_F(permissions, file_of_a_task_that_goes_down)
+/* The rights of the file's opener in a user namespace extend to nested ones. */
+TEST_F(permissions, file_follows_task_to_nested_user_namespace)
 {
 	int answers[2], go[2], error, status;
-	struct opened opened;
+	struct outside outside;
 	struct other user;
 	pid_t pid;
 
-	start(_metadata, &user, user_that_goes_down);
+	start(_metadata, &user, user_that_nests);
 	ASSERT_EQ(0, pipe2(answers, O_CLOEXEC));
 	ASSERT_EQ(0, pipe2(go, O_CLOEXEC));
-	opened = (struct opened) { user.pid, answers[1], go[0] };
+	outside = (struct outside) { user.pid, answers[1], go[0] };
 	pid = fork();
 	ASSERT_LE(0, pid);
 	if (!pid) {
 		close(go[1]);
 		close(user.go);
-		_exit(user_outside(&opened));
+		_exit(user_outside(&outside));
 	}
 	close(go[0]);
 	ASSERT_EQ(sizeof(error), read(answers[0], &error, sizeof(error)));
@@ -489,8 +490,8 @@ static void *nothing(void *data)
 	return data;
 }
 
-/* The threads of a process, and who shares its memory, have one page with offsets. */
-TEST_F(permissions, only_alone)
+/* The tasks that share memory share the page with the offsets, so none may join alone. */
+TEST_F(permissions, setns_is_refused_with_threads)
 {
 	pthread_t thread;
 	int fd = create_timens(&ahead);
@@ -502,8 +503,8 @@ TEST_F(permissions, only_alone)
 	EXPECT_EQ(EUSERS, error_of(setns(self->host_fd, CLONE_NEWTIME)));
 }
 
-/* A task that has ended, but not been waited for, has no namespaces. */
-TEST_F(permissions, file_of_a_zombie)
+/* A zombie has no namespaces any more. */
+TEST_F(permissions, file_of_zombie_is_empty)
 {
 	siginfo_t info;
 	char text[256];
@@ -537,8 +538,8 @@ static int error_of_text(int fd, const char *text)
 	return write(fd, text, strlen(text)) < 0 ? errno : 0;
 }
 
-/* KTIME_SEC_MAX is 9223372036, and a clock may show half of it. */
-TEST_F(permissions, extremes)
+/* KTIME_SEC_MAX is 9223372036. The kernel limits clocks to half of it. */
+TEST_F(permissions, offsets_beyond_limits_are_refused)
 {
 	static const struct { const char *text; int error; } writes[] = {
 		{ "monotonic 4611600000 999999999", 0 },
@@ -574,7 +575,7 @@ TEST_F(permissions, extremes)
 		EXPECT_EQ(writes[i].error, error_of_text(fd, writes[i].text))
 			TH_LOG("%s", writes[i].text);
 	}
-	/* What was refused has changed nothing. */
+	/* The refused writes have changed nothing. */
 	ASSERT_LT(0, pread(fd, text, sizeof(text), 0));
 	EXPECT_EQ(0, strncmp(text, "monotonic  4611600000 999999999\n"
 				   "boottime   4611600000 999999999\n", 64));

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the tests share that switch between time namespaces.
+ * Shared by the tests that switch between time namespaces.
  *
- * Their proof is a chain: values of the clocks, read by the vDSO or by system
- * call, in this task or another one and in any namespace, in the order in which
- * they were read. Without their offsets they must never decrease. When a value
- * by the vDSO lies between two system calls, then a missing, stale or doubled
- * offset breaks the chain in one direction or the other.
+ * The tests build a chain of clock values, in the order in which they were read:
+ * through the vDSO or by system call, in one task or another one, in any
+ * namespace. With the offsets subtracted, the values must never decrease. A vDSO
+ * read lies between two system calls, so a missing, stale or doubled offset
+ * breaks the chain in one direction or the other.
  */
 #ifndef __TIMENS_SWITCH_H__
 #define __TIMENS_SWITCH_H__
@@ -24,23 +24,20 @@ static const struct {
 	[ZERO_TOO]	= { "zero, too" },
 	[AHEAD]		= { "ahead", { { 10 * DAY, 500000000 }, { 20 * DAY, 1 } } },
 	[AHEAD_TOO]	= { "ahead, too", { { 10 * DAY, 500000000 }, { 20 * DAY, 1 } } },
-	/* Less than a second, so that it also fits a machine which just booted */
+	/* Less than a second, so that it is valid right after boot */
 	[BEHIND]	= { "behind", { { -1, 500000000 }, { -1, 600000000 } } },
 };
 
-/* One value of each of the shifted clocks */
-struct stamp { __s64 ns[NR_SHIFTED]; };
-
-/* What a task reads after a switch, in this order */
+/* The reads of a task after a switch, in this order */
 struct reads { struct stamp vdso, syscall; };
 
 struct switcher {
 	int fds[NR_NS];
 	void *gettime64;
-	struct stamp last;	/* of the chain */
+	struct stamp last;	/* end of the chain */
 };
 
-/* Reads with the given clock first: the first read after a switch is special. */
+/* Reads the given clock first: the first read after a switch faults pages in. */
 static inline struct stamp stamp_by_vdso(void *gettime64, unsigned int first)
 {
 	struct stamp stamp;
@@ -53,16 +50,6 @@ static inline struct stamp stamp_by_vdso(void *gettime64, unsigned int first)
 	return stamp;
 }
 
-static inline struct stamp stamp_by_syscall(void)
-{
-	struct stamp stamp;
-	unsigned int i;
-
-	for (i = 0; i < NR_SHIFTED; i++)
-		stamp.ns[i] = read_syscall(shifted_clocks[i].id);
-	return stamp;
-}
-
 static inline struct reads read_both(void *gettime64, unsigned int first)
 {
 	struct reads reads;
@@ -72,9 +59,9 @@ static inline struct reads read_both(void *gettime64, unsigned int first)
 	return reads;
 }
 
-/* Adds a stamp which was taken in @ns to the chain that ends in @last. */
+/* Adds a stamp that was taken in @ns to the chain that ends in @last. */
 static inline void chain(struct __test_metadata *_metadata, struct stamp *last,
-			 const struct stamp *stamp, int ns, const char *what)
+			 const struct stamp *stamp, int ns, const char *when)
 {
 	unsigned int i;
 
@@ -83,32 +70,32 @@ static inline void chain(struct __test_metadata *_metadata, struct stamp *last,
 
 		EXPECT_NE(BAD_READ, value)
 			TH_LOG("%s in '%s' can't be read %s",
-			       shifted_clocks[i].name, namespaces[ns].name, what);
+			       shifted_clocks[i].name, namespaces[ns].name, when);
 		if (value == BAD_READ)
 			continue;
 		value -= offset_of_clock(&namespaces[ns].offsets,
 					 shifted_clocks[i].id);
 		EXPECT_LE(last->ns[i], value)
-			TH_LOG("%s in '%s' is wrong %s, or it was before",
-			       shifted_clocks[i].name, namespaces[ns].name, what);
+			TH_LOG("%s in '%s' decreases %s: this read or an earlier one is wrong",
+			       shifted_clocks[i].name, namespaces[ns].name, when);
 		last->ns[i] = value;
 	}
 }
 
 static inline void chain_reads(struct __test_metadata *_metadata, struct switcher *switcher,
-			       const struct reads *reads, int ns, const char *what)
+			       const struct reads *reads, int ns, const char *when)
 {
-	chain(_metadata, &switcher->last, &reads->vdso, ns, what);
+	chain(_metadata, &switcher->last, &reads->vdso, ns, when);
 	chain(_metadata, &switcher->last, &reads->syscall, ns, "by system call");
 }
 
-/* @ns is where the caller should be. */
+/* @ns is the namespace that the caller should be in. */
 static inline void chain_own(struct __test_metadata *_metadata, struct switcher *switcher,
-			     unsigned int first, int ns, const char *what)
+			     unsigned int first, int ns, const char *when)
 {
 	struct reads reads = read_both(switcher->gettime64, first);
 
-	chain_reads(_metadata, switcher, &reads, ns, what);
+	chain_reads(_metadata, switcher, &reads, ns, when);
 }
 
 static inline void join(struct __test_metadata *_metadata, const struct switcher *switcher,
@@ -118,29 +105,7 @@ static inline void join(struct __test_metadata *_metadata, const struct switcher
 		TH_LOG("setns() to '%s': %s", namespaces[ns].name, strerror(errno));
 }
 
-struct mapping { unsigned long start, size; };
-
-/* Returns how many there are; @mapping is the last one then. */
-static inline unsigned int find_mapping(const char *name, struct mapping *mapping)
-{
-	unsigned long start, end;
-	unsigned int found = 0;
-	char line[256];
-	FILE *f;
-
-	f = fopen("/proc/self/maps", "r");
-	while (f && fgets(line, sizeof(line), f)) {
-		if (!strstr(line, name) || sscanf(line, "%lx-%lx", &start, &end) != 2)
-			continue;
-		*mapping = (struct mapping) { start, end - start };
-		found++;
-	}
-	if (f)
-		fclose(f);
-	return found;
-}
-
-/* Leaves the caller and its future children on the host. */
+/* Creates all namespaces, and leaves the caller and its future children on the host. */
 static inline bool setup_switcher(struct __test_metadata *_metadata,
 				  struct switcher *switcher)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the tests of clock reads in time namespaces share: making and entering
- * namespaces, and calling the readers of the vDSO by their names, so that a
- * test never gets the C library's idea of which one to use.
+ * Shared by the tests of clocks in time namespaces: functions that create
+ * namespaces and read clocks. They look up the functions of the vDSO by name, so
+ * that the C library doesn't choose between the vDSO and the system call.
  */
 #ifndef __TIMENS_VDSO_H__
 #define __TIMENS_VDSO_H__
@@ -45,13 +45,13 @@ enum { CLOCK_GETTIME64 = CLOCK_GETTIME, CLOCK_GETRES64 = CLOCK_GETRES };
 # define NR_GETRES64	__NR_clock_getres
 #endif
 
-/* What a read that failed or isn't normalised counts as: below every bound */
+/* The result of a read that failed or isn't normalised. It is below every bound. */
 #define BAD_READ	LLONG_MIN
 
 struct time_offset { long long sec, nsec; };
 struct time_offsets { struct time_offset monotonic, boottime; };
 
-/* The coarse clock first: all it needs is the page, it has no fallback. */
+/* The coarse clock comes first: it only needs the page and has no fallback. */
 static const struct { clockid_t id; const char *name; } shifted_clocks[] = {
 	{ CLOCK_MONOTONIC_COARSE,	"MONOTONIC_COARSE" },
 	{ CLOCK_MONOTONIC,		"MONOTONIC" },
@@ -60,6 +60,11 @@ static const struct { clockid_t id; const char *name; } shifted_clocks[] = {
 };
 
 #define NR_SHIFTED	ARRAY_SIZE(shifted_clocks)
+
+/* One value of each of the shifted clocks */
+struct stamp { __s64 ns[NR_SHIFTED]; };
+
+struct mapping { unsigned long start, size; };
 
 static inline bool timens_supported(struct __test_metadata *_metadata)
 {
@@ -78,7 +83,7 @@ static inline bool vdso_found(struct __test_metadata *_metadata)
 	return true;
 }
 
-/* Returns what was there, or -1 if there are no such clocks. */
+/* Returns the previous state, or -1 if the kernel has no auxiliary clocks. */
 static inline int enable_aux_clock(bool enable)
 {
 	char path[64], old = '\0';
@@ -112,13 +117,13 @@ static inline int write_offsets(int fd, const struct time_offsets *offsets)
 			   offsets->monotonic.sec, offsets->monotonic.nsec,
 			   offsets->boottime.sec, offsets->boottime.nsec);
 
-	/* The file takes writes at position 0 only, and they don't move it. */
+	/* The file only accepts writes at position 0. A write doesn't move the position. */
 	return write(fd, buf, len) == len ? 0 : -1;
 }
 
 /*
- * A new namespace, which the next child or program of the caller joins; the
- * descriptor that comes back is for setns().
+ * Creates a namespace. The caller's next child joins it, and so does the caller
+ * by exec. Returns a descriptor for setns().
  */
 static inline int create_timens(const struct time_offsets *offsets)
 {
@@ -171,7 +176,17 @@ static inline __s64 read_syscall(clockid_t id)
 	return to_ns(ret, ts.tv_sec, ts.tv_nsec);
 }
 
-/* The vDSO returns an int: the rest of the register can be anything. */
+static inline struct stamp stamp_by_syscall(void)
+{
+	struct stamp stamp;
+	unsigned int i;
+
+	for (i = 0; i < NR_SHIFTED; i++)
+		stamp.ns[i] = read_syscall(shifted_clocks[i].id);
+	return stamp;
+}
+
+/* The vDSO returns an int. The upper half of the register is undefined. */
 static inline __s64 read_time64(void *function, clockid_t id)
 {
 	int (*gettime64)(clockid_t id, struct __kernel_timespec *ts) = function;
@@ -191,5 +206,25 @@ static inline __s64 read_time32(void *function, clockid_t id)
 	return to_ns(ret, ts.tv_sec, ts.tv_nsec);
 }
 #endif
+
+/* Returns the number of mappings with this name. @mapping is the last of them. */
+static inline unsigned int find_mapping(const char *name, struct mapping *mapping)
+{
+	unsigned long start, end;
+	unsigned int found = 0;
+	char line[256];
+	FILE *f;
+
+	f = fopen("/proc/self/maps", "r");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (!strstr(line, name) || sscanf(line, "%lx-%lx", &start, &end) != 2)
+			continue;
+		*mapping = (struct mapping) { start, end - start };
+		found++;
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
 
 #endif

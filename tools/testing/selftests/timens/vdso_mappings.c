@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Time namespaces and what can be done to the data pages of the vDSO.
+ * Switches of the time namespace when the vDSO's data pages were moved,
+ * protected, unmapped or dropped.
  *
  * A task may move, protect and unmap the mapping [vvar], and drop its pages in
- * any order; checkpoint/restore moves it together with the vDSO. Whatever was
- * done before or between switches of the time namespace: when the mapping is
- * back where the vDSO expects it, the next read has the new offsets. Only parts
- * of it can't be moved, protected or unmapped.
+ * any order. Checkpoint/restore moves it together with the vDSO. A task may do so
+ * before a switch of the time namespace or between two switches. Once the mapping
+ * is back where the vDSO expects it, the next read has the new offsets. A task
+ * can't move, protect or unmap only a part of it.
  */
 #include <signal.h>
 #include <sys/resource.h>
@@ -17,7 +18,7 @@
 
 #include "timens_switch.h"
 
-/* What maps the image that this program has */
+/* The arch_prctl() code that maps the vDSO image of this program */
 #if defined(__ILP32__) && defined(ARCH_MAP_VDSO_X32)
 # define ARCH_MAP_VDSO	ARCH_MAP_VDSO_X32
 #elif defined(ARCH_MAP_VDSO_64)
@@ -38,7 +39,7 @@ FIXTURE_SETUP(vdso_mappings)
 		return;
 	self->page = sysconf(_SC_PAGESIZE);
 	if (!find_mapping("[vvar]", &self->vvar))
-		SKIP(return, "there is no mapping [vvar]");
+		SKIP(return, "the process has no mapping [vvar]");
 }
 
 FIXTURE_TEARDOWN(vdso_mappings)
@@ -52,7 +53,7 @@ static bool can_change(struct __test_metadata *_metadata, const struct mapping *
 	return true;
 }
 
-/* A place that nothing else uses */
+/* Returns the address of a range that nothing else uses, or 0. */
 static unsigned long reserve(unsigned long size)
 {
 	void *place = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -65,7 +66,7 @@ static void touch(const struct mapping *mapping, unsigned long offset)
 	(void)*(volatile char *)(mapping->start + offset);
 }
 
-/* Pages in the code of every path, some of which are seldom gone. */
+/* Faults in the vDSO's code, so that it causes no faults later. */
 static void touch_code(long page)
 {
 	struct mapping vdso;
@@ -77,7 +78,7 @@ static void touch_code(long page)
 		touch(&vdso, offset);
 }
 
-TEST_F(vdso_mappings, stays_in_maps)
+TEST_F(vdso_mappings, vvar_stays_in_maps)
 {
 	struct mapping now;
 	int ns;
@@ -92,8 +93,8 @@ TEST_F(vdso_mappings, stays_in_maps)
 }
 
 /*
- * The C library for i386 makes system calls through the vDSO, and doesn't learn
- * that it has moved.
+ * The C library for i386 makes system calls through the vDSO, and doesn't notice
+ * that the vDSO has moved.
  */
 static long raw_syscall(long nr, long a, long b, long c, long d, long e)
 {
@@ -110,7 +111,7 @@ static long raw_syscall(long nr, long a, long b, long c, long d, long e)
 #endif
 }
 
-/* Where the task with the moved vDSO goes after its child has read the clocks */
+/* The namespaces that the task with the moved vDSO joins, after its child has read the clocks */
 static const int route[] = { BEHIND, AHEAD, AHEAD_TOO, ZERO, HOST, AHEAD, HOST };
 
 #define NR_REPORTS	(2 + ARRAY_SIZE(route))
@@ -164,7 +165,7 @@ static long move_and_read(const struct switcher *switcher, const struct mapping 
 	return 0;
 }
 
-TEST_F(vdso_mappings, moved_with_vdso)
+TEST_F(vdso_mappings, reads_are_right_after_vdso_moves)
 {
 	static const char * const names[] = { "[vdso]", "[vvar]", "[vvar_vclock]" };
 	struct mapping all[ARRAY_SIZE(names)];
@@ -206,13 +207,13 @@ TEST_F(vdso_mappings, moved_with_vdso)
 	EXPECT_EQ(NR_REPORTS, out->stamps);
 	for (i = 0; i < out->stamps; i++) {
 		chain(_metadata, &self->switcher.last, &out->by[i].stamp, out->by[i].ns,
-		      "where the vDSO has moved to");
+		      "after the vDSO has moved");
 	}
 	chain_own(_metadata, &self->switcher, 0, HOST, "after the move");
 }
 
-/* The switch happens while the mapping is away from the vDSO. */
-TEST_F(vdso_mappings, moved_away_and_back)
+/* The task switches its namespace while the mapping is away from the vDSO. */
+TEST_F(vdso_mappings, reads_are_right_after_vvar_moves_back)
 {
 	struct mapping here = self->vvar, there = here;
 	int from, to, used;
@@ -243,7 +244,7 @@ TEST_F(vdso_mappings, moved_away_and_back)
 	}
 }
 
-TEST_F(vdso_mappings, never_split)
+TEST_F(vdso_mappings, vvar_cannot_be_split)
 {
 	unsigned long offset, place;
 	void *page;
@@ -266,7 +267,7 @@ TEST_F(vdso_mappings, never_split)
 	chain_own(_metadata, &self->switcher, 0, AHEAD, "after attempts to split [vvar]");
 }
 
-TEST_F(vdso_mappings, protected)
+TEST_F(vdso_mappings, reads_are_right_after_mprotect)
 {
 	void *start = (void *)self->vvar.start;
 	int ns;
@@ -284,7 +285,7 @@ TEST_F(vdso_mappings, protected)
 }
 
 #ifdef ARCH_MAP_VDSO
-/* As checkpoint/restore does, where the mapping [vvar] is gone already */
+/* Maps a new vDSO after [vvar] was unmapped, as checkpoint/restore does. */
 static void map_new_vdso(struct __test_metadata *_metadata, FIXTURE_DATA(vdso_mappings) *self)
 {
 	const unsigned long size = 16 * self->page;
@@ -301,7 +302,7 @@ static void map_new_vdso(struct __test_metadata *_metadata, FIXTURE_DATA(vdso_ma
 
 	ASSERT_EQ(0, munmap((void *)place, size));
 	if (syscall(__NR_arch_prctl, ARCH_MAP_VDSO, place) < 0)
-		SKIP(return, "the kernel maps no new vDSO: %s", strerror(errno));
+		SKIP(return, "the kernel doesn't map a new vDSO: %s", strerror(errno));
 	ASSERT_EQ(1, find_mapping("[vdso]", &vdso));
 	vdso_init_from_sysinfo_ehdr(vdso.start);
 	self->switcher.gettime64 = vdso_function(CLOCK_GETTIME64);
@@ -314,7 +315,7 @@ static void map_new_vdso(struct __test_metadata *_metadata, FIXTURE_DATA(vdso_ma
 }
 #endif
 
-TEST_F(vdso_mappings, unmapped)
+TEST_F(vdso_mappings, reads_are_right_after_munmap)
 {
 	struct stamp stamp;
 	int ns;
@@ -332,7 +333,7 @@ TEST_F(vdso_mappings, unmapped)
 #endif
 }
 
-/* Whether the kernel was built with an option; only if it says so. */
+/* Whether /proc/config.gz has an option */
 static bool kernel_has(const char *option)
 {
 	char command[128];
@@ -357,7 +358,7 @@ static long faults_of_clock(const struct switcher *switcher)
 	return faults() - before;
 }
 
-TEST_F(vdso_mappings, one_fault_for_both_pages)
+TEST_F(vdso_mappings, one_fault_maps_both_pages)
 {
 	int ns;
 
@@ -374,7 +375,7 @@ TEST_F(vdso_mappings, one_fault_for_both_pages)
 	}
 }
 
-TEST_F(vdso_mappings, only_what_changes_is_unmapped)
+TEST_F(vdso_mappings, only_changed_pages_are_unmapped)
 {
 	static const struct { int from, to, faults; } switches[] = {
 		{ HOST, ZERO, 0 }, { ZERO, ZERO_TOO, 0 }, { ZERO, HOST, 0 },
@@ -388,9 +389,9 @@ TEST_F(vdso_mappings, only_what_changes_is_unmapped)
 	int ns;
 
 	if (access("/proc/config.gz", R_OK))
-		SKIP(return, "the kernel doesn't tell how it was built");
+		SKIP(return, "the kernel has no /proc/config.gz");
 	if (!kernel_has("CONFIG_TIME_NS_RUST"))
-		SKIP(return, "the implementation in C unmaps pages at every switch");
+		SKIP(return, "the C implementation unmaps all pages at every switch");
 	touch_code(self->page);
 	for (ns = 0; ns < NR_NS; ns++) {
 		join(_metadata, &self->switcher, ns);
@@ -408,7 +409,7 @@ TEST_F(vdso_mappings, only_what_changes_is_unmapped)
 	time_of_day = vdso_function(GETTIMEOFDAY);
 	if (!kernel_has("CONFIG_TIME_NS_OFFSET_PAGE") || !time_of_day)
 		return;
-	/* It has no offset, thus all it needs is the page that stays. */
+	/* gettimeofday() uses no offset, so it only needs the page that stays mapped. */
 	VDSO_CALL(time_of_day, 2, &tv, NULL);
 	for (i = 0; i < ARRAY_SIZE(switches); i++) {
 		join(_metadata, &self->switcher, switches[i].from);
@@ -420,8 +421,8 @@ TEST_F(vdso_mappings, only_what_changes_is_unmapped)
 	}
 }
 
-/* The two pages that matter come and go in any order, one by one. */
-TEST_F(vdso_mappings, page_by_page)
+/* The first two pages are faulted in and dropped one by one, in any order. */
+TEST_F(vdso_mappings, reads_are_right_after_dropping_one_page)
 {
 	static const int orders[][2] = { { 0, 0 }, { 1, 1 }, { 0, 1 }, { 1, 0 } };
 	unsigned int i, dropped;
@@ -429,7 +430,7 @@ TEST_F(vdso_mappings, page_by_page)
 
 	for (ns = 0; ns < NR_NS; ns++) {
 		for (i = 0; i < ARRAY_SIZE(orders); i++) {
-			/* Joined again, the namespace may still have its pages. */
+			/* The pages may still be mapped if the task was in this namespace. */
 			join(_metadata, &self->switcher, ns);
 			ASSERT_EQ(0, madvise((void *)self->vvar.start, self->vvar.size,
 					     MADV_DONTNEED));
@@ -448,7 +449,7 @@ TEST_F(vdso_mappings, page_by_page)
 	}
 }
 
-TEST_F_TIMEOUT(vdso_mappings, among_many, 1200)
+TEST_F_TIMEOUT(vdso_mappings, reads_are_right_among_many_mappings, 1200)
 {
 	unsigned long place = reserve(2UL * MANY_VMAS * self->page), i;
 	struct mapping none;

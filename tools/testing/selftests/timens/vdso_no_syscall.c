@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Reading a clock in a time namespace must not enter the kernel.
+ * A clock read in a time namespace doesn't enter the kernel.
  *
- * When the vDSO can't serve a read it falls back to the system call, which
- * returns the right value, so that comparing values never shows that the fast
- * path is broken. This test takes the fallback away: a seccomp filter kills
- * the task on every system call that reads a clock, and the clocks are then
- * read through the vDSO, outside of a time namespace and in namespaces with
- * zero, positive and negative offsets. A task that survives stayed in user
- * space. A control test shows that the filter does kill.
+ * If the vDSO can't serve a read, it falls back to the system call, which
+ * returns the right value. So a comparison of values can't detect a broken fast
+ * path. This test takes the fallback away: a seccomp filter kills the task on
+ * every system call that reads a clock. The task then reads the clocks through
+ * the vDSO, on the host and in namespaces with zero, positive and negative
+ * offsets. If it survives, it stayed in user space. A control test shows that
+ * the filter kills.
  *
- * The values are checked as well: no clock runs backwards, none reads less
- * than the clock of the initial namespace plus the offset, or much more, and
- * the nanoseconds are always normalised.
+ * The test also checks the values: no clock runs backwards, no clock is less
+ * than the host's clock plus the offset, or much more, and the nanoseconds are
+ * always normalised.
  */
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -27,7 +27,7 @@
 #define CLOCKSOURCE \
 	"/sys/devices/system/clocksource/clocksource0/current_clocksource"
 
-/* A test can't take longer, so no clock can advance by more meanwhile. */
+/* The time limit of a test, so no clock can advance by more. */
 #define MAX_SECONDS	120
 
 #if defined(__x86_64__)
@@ -42,13 +42,13 @@
 # define AUDIT_ARCH_NATIVE	0
 #endif
 
-/* Clocksources which the vDSO can read without the kernel's help */
+/* Clocksources that the vDSO can read without the kernel */
 static const char * const vdso_clocksources[] = {
 	"tsc-early", "tsc", "kvm-clock", "hyperv_clocksource_tsc_page",
 	"arch_sys_counter", "riscv_clocksource",
 };
 
-/* Every system call that the vDSO could fall back to */
+/* All system calls that the vDSO can fall back to */
 static const unsigned int clock_syscalls[] = {
 	__NR_clock_gettime, __NR_clock_getres, __NR_gettimeofday,
 #ifdef __NR_time
@@ -95,7 +95,7 @@ static int forbid_clock_syscalls(void)
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
 }
 
-/* Without such a clocksource the vDSO rightly uses the system call. */
+/* With another clocksource the vDSO may use the system call. */
 static bool clocksource_in_vdso(char *name, size_t size)
 {
 	FILE *f = fopen(CLOCKSOURCE, "r");
@@ -132,7 +132,7 @@ FIXTURE_VARIANT_ADD(vdso, ahead) {
 	FORK, { { 10 * DAY, 500000000 }, { 20 * DAY, NSEC_PER_SEC - 1 } }
 };
 
-/* Less than a second, so that it also fits a machine which just booted. */
+/* Less than a second, so that it is valid right after boot. */
 FIXTURE_VARIANT_ADD(vdso, behind) {
 	SETNS, { { -1, 500000000 }, { -1, NSEC_PER_SEC - 1 } }
 };
@@ -154,7 +154,7 @@ static void join_new_namespace(struct __test_metadata *_metadata,
 		pid = fork();
 		ASSERT_LE(0, pid);
 		if (pid) {
-			/* The child runs the test; end in the same way. */
+			/* The child runs the test. End in the same way. */
 			ASSERT_EQ(pid, waitpid(pid, &status, 0));
 			if (WIFSIGNALED(status))
 				kill(getpid(), WTERMSIG(status));
@@ -175,7 +175,7 @@ FIXTURE_SETUP(vdso)
 	if (!AUDIT_ARCH_NATIVE)
 		SKIP(return, "the test doesn't know this architecture");
 	if (!clocksource_in_vdso(clocksource, sizeof(clocksource)))
-		SKIP(return, "clocksource '%s' isn't known to work in the vDSO",
+		SKIP(return, "clocksource '%s' is not on the list of those that the vDSO can read",
 		     clocksource);
 	if (!vdso_found(_metadata))
 		return;
@@ -228,7 +228,7 @@ static void read_clocks(struct __test_metadata *_metadata,
 	}
 }
 
-TEST_F_TIMEOUT(vdso, clock_gettime, MAX_SECONDS)
+TEST_F_TIMEOUT(vdso, clock_gettime_makes_no_syscall, MAX_SECONDS)
 {
 	void *function = vdso_function(CLOCK_GETTIME64);
 
@@ -238,7 +238,7 @@ TEST_F_TIMEOUT(vdso, clock_gettime, MAX_SECONDS)
 }
 
 #ifdef VDSO_32BIT
-TEST_F_TIMEOUT(vdso, clock_gettime_time32, MAX_SECONDS)
+TEST_F_TIMEOUT(vdso, clock_gettime_time32_makes_no_syscall, MAX_SECONDS)
 {
 	void *function = vdso_function(CLOCK_GETTIME);
 
@@ -248,8 +248,8 @@ TEST_F_TIMEOUT(vdso, clock_gettime_time32, MAX_SECONDS)
 }
 #endif
 
-/* These know no offsets, but a namespace may give them other data pages. */
-TEST_F(vdso, clock_getres)
+/* These functions use no offset, but may read other data pages in a namespace. */
+TEST_F(vdso, clock_getres_makes_no_syscall)
 {
 	int (*clock_getres)(clockid_t id, struct __kernel_timespec *res) =
 		vdso_function(CLOCK_GETRES64);
@@ -264,7 +264,7 @@ TEST_F(vdso, clock_getres)
 	EXPECT_EQ(self->res.tv_nsec, res.tv_nsec);
 }
 
-TEST_F(vdso, gettimeofday_and_time)
+TEST_F(vdso, gettimeofday_and_time_make_no_syscall)
 {
 	int (*gettimeofday)(struct __kernel_old_timeval *tv, void *tz) =
 		vdso_function(GETTIMEOFDAY);
@@ -283,8 +283,8 @@ TEST_F(vdso, gettimeofday_and_time)
 	EXPECT_LE(tv.tv_sec, VDSO_CALL(time, 1, NULL) + 1);
 }
 
-/* Without this control, surviving the filter would prove nothing. */
-TEST(filter_kills)
+/* The control: a task that makes such a system call doesn't survive. */
+TEST(filter_kills_on_clock_syscalls)
 {
 	unsigned int i;
 	int status;

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The vDSO and the system call must agree on every clock in every namespace.
+ * The vDSO and the system call agree on every clock in every namespace.
  *
  * The vDSO finds the offsets of a time namespace in a page of its own, the
- * system call finds them in the kernel, and a read which the vDSO hands over to
- * the system call must not get them twice. So every clock is read by both ways
- * in turn, on the host, in the namespace and on the host again. Without their
- * offsets these values must never decrease, to the nanosecond: a coarse clock
- * stands still for a whole tick, so that it shows every error, and the others
- * show any that is longer than a switch between two namespaces. This goes on
- * for more than a second, so that the nanoseconds of clock and offset both do
- * and do not carry over to the seconds.
+ * system call finds them in the kernel. If the vDSO falls back to the system
+ * call, the offset must not be added twice. So the test reads every clock
+ * alternately by both, on the host, in the namespace and on the host again. With
+ * the offsets subtracted, the values must never decrease, to the nanosecond. A
+ * coarse clock stands still for a whole tick, so it shows every error. The other
+ * clocks show each error that is longer than a switch between two namespaces.
+ * The test lasts more than a second. So the sum of the nanoseconds of clock and
+ * offset carries over to the seconds in some reads, and doesn't in others.
  *
- * None of this depends on the clocksource: one that the vDSO can't read only
- * means that the high resolution clocks are system calls. A wall clock that is
- * set backwards meanwhile fails the test.
+ * The test works with every clocksource. If the vDSO can't read it, the reads of
+ * high-resolution clocks are system calls. The test fails if the wall clock is
+ * set backwards meanwhile.
  */
 #include "timens_vdso.h"
 
-/* Limits of the kernel: KTIME_SEC_MAX / 2 and what is left of it for the test */
+/* The kernel's limit, KTIME_SEC_MAX / 2, and the time that the test has before it */
 #define MAX_CLOCK_SECONDS	(LLONG_MAX / NSEC_PER_SEC / 2)
 #define MARGIN			120
 
@@ -39,7 +39,7 @@ static const struct { clockid_t id; const char *name; } clocks[] = {
 
 #define NR_CLOCKS	ARRAY_SIZE(clocks)
 
-/* Neighbours differ in one thing; the order of the values is checked. */
+/* Consecutive steps differ in one property. Their values must not decrease. */
 static const struct step { bool in_ns, vdso; const char *name; } steps[] = {
 	{ false, false,	"system call on the host" },
 	{ false, true,	"vDSO on the host" },
@@ -59,7 +59,7 @@ FIXTURE(vdso_offsets) {
 
 FIXTURE_VARIANT(vdso_offsets) {
 	enum { HOST, OFFSETS, CLOCKS } given;
-	struct time_offsets value;	/* of the offsets, or of the clocks */
+	struct time_offsets value;	/* the offsets, or the clocks with them */
 };
 
 FIXTURE_VARIANT_ADD(vdso_offsets, host) { HOST };
@@ -68,7 +68,7 @@ FIXTURE_VARIANT_ADD(vdso_offsets, ahead) {
 	OFFSETS, { { 10 * DAY, 0 }, { 20 * DAY, 500000000 } }
 };
 
-/* Less than a second, so that it also fits a machine which just booted. */
+/* Less than a second, so that it is valid right after boot. */
 FIXTURE_VARIANT_ADD(vdso_offsets, behind) {
 	OFFSETS, { { -1, 500000000 }, { -1, NSEC_PER_SEC - 1 } }
 };
@@ -135,7 +135,7 @@ FIXTURE_TEARDOWN(vdso_offsets)
 		EXPECT_EQ(1, enable_aux_clock(false));
 }
 
-/* Undo the wrap of seconds that have 32 bits only. */
+/* Undoes the wrap of seconds that have only 32 bits. */
 static __s64 widen(__s64 ns, __s64 reference)
 {
 	const __s64 wrap = (1LL << 32) * NSEC_PER_SEC;
@@ -189,7 +189,7 @@ static void compare_all(struct __test_metadata *_metadata,
 
 	for (i = 0; i < NR_CLOCKS; i++) {
 		if (!self->has_clock[i])
-			TH_LOG("no CLOCK_%s here", clocks[i].name);
+			TH_LOG("the kernel has no CLOCK_%s", clocks[i].name);
 	}
 
 	while (read_syscall(CLOCK_MONOTONIC) < end) {
@@ -200,7 +200,7 @@ static void compare_all(struct __test_metadata *_metadata,
 	}
 }
 
-TEST_F(vdso_offsets, clock_gettime)
+TEST_F(vdso_offsets, clock_gettime_agrees_with_syscall)
 {
 	void *function = vdso_function(CLOCK_GETTIME64);
 
@@ -210,7 +210,7 @@ TEST_F(vdso_offsets, clock_gettime)
 }
 
 #ifdef VDSO_32BIT
-TEST_F(vdso_offsets, clock_gettime_time32)
+TEST_F(vdso_offsets, clock_gettime_time32_agrees_with_syscall)
 {
 	void *function = vdso_function(CLOCK_GETTIME);
 
@@ -220,8 +220,8 @@ TEST_F(vdso_offsets, clock_gettime_time32)
 }
 #endif
 
-/* The vDSO takes only some of the clocks, and it must find out in time. */
-TEST_F(vdso_offsets, other_clocks)
+/* The vDSO must leave all other clock ids, valid or not, to the system call. */
+TEST_F(vdso_offsets, other_clock_ids_agree_with_syscall)
 {
 	static const clockid_t others[] = {
 		CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID,
@@ -244,8 +244,8 @@ TEST_F(vdso_offsets, other_clocks)
 	}
 }
 
-/* Where an auxiliary clock has been, the vDSO still has its data. */
-TEST_F(vdso_offsets, aux_clock_turned_off)
+/* The vDSO still has the data of an auxiliary clock that is disabled. */
+TEST_F(vdso_offsets, disabled_aux_clock_cannot_be_read)
 {
 	int (*gettime64)(clockid_t id, struct __kernel_timespec *ts) =
 		vdso_function(CLOCK_GETTIME64);
@@ -254,7 +254,7 @@ TEST_F(vdso_offsets, aux_clock_turned_off)
 	if (!gettime64)
 		SKIP(return, "the vDSO has no clock_gettime()");
 	if (!self->disable_aux)
-		SKIP(return, "there is no auxiliary clock, or somebody uses it");
+		SKIP(return, "the kernel has no auxiliary clock, or it is in use");
 	ASSERT_EQ(0, setns(self->ns_fd, CLONE_NEWTIME));
 	EXPECT_EQ(0, VDSO_CALL(gettime64, 2, CLOCK_AUX_LAST, &ts));
 	ASSERT_EQ(1, enable_aux_clock(false));
@@ -264,7 +264,7 @@ TEST_F(vdso_offsets, aux_clock_turned_off)
 	EXPECT_EQ(-ENODEV, VDSO_CALL(gettime64, 2, CLOCK_AUX_LAST, &ts));
 }
 
-TEST_F(vdso_offsets, clock_getres)
+TEST_F(vdso_offsets, clock_getres_agrees_with_syscall)
 {
 	int (*getres64)(clockid_t id, struct __kernel_timespec *ts) =
 		vdso_function(CLOCK_GETRES64);
@@ -288,7 +288,7 @@ TEST_F(vdso_offsets, clock_getres)
 }
 
 #ifdef VDSO_32BIT
-TEST_F(vdso_offsets, clock_getres_time32)
+TEST_F(vdso_offsets, clock_getres_time32_agrees_with_syscall)
 {
 	int (*getres32)(clockid_t id, struct __kernel_old_timespec *ts) =
 		vdso_function(CLOCK_GETRES);
@@ -312,7 +312,7 @@ TEST_F(vdso_offsets, clock_getres_time32)
 }
 #endif
 
-TEST_F(vdso_offsets, gettimeofday)
+TEST_F(vdso_offsets, gettimeofday_agrees_with_syscall)
 {
 	int (*gettimeofday)(struct __kernel_old_timeval *tv, void *tz) =
 		vdso_function(GETTIMEOFDAY);
@@ -327,14 +327,14 @@ TEST_F(vdso_offsets, gettimeofday)
 	ASSERT_EQ(0, setns(self->ns_fd, CLONE_NEWTIME));
 	ASSERT_EQ(0, VDSO_CALL(gettimeofday, 2, &tv, &tz));
 	now = to_ns(0, tv.tv_sec, tv.tv_usec * 1000);
-	/* The microseconds are cut off, not rounded. */
+	/* The kernel truncates to microseconds. */
 	EXPECT_LE(before / 1000 * 1000, now);
 	EXPECT_LE(now, read_syscall(CLOCK_REALTIME));
 	EXPECT_EQ(expected.minuteswest, tz.minuteswest);
 	EXPECT_EQ(expected.dsttime, tz.dsttime);
 }
 
-TEST_F(vdso_offsets, time)
+TEST_F(vdso_offsets, time_agrees_with_syscall)
 {
 	__kernel_old_time_t (*time)(__kernel_old_time_t *t) = vdso_function(TIME);
 	__kernel_old_time_t stored, now;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The page that shows a time namespace's offsets to the vDSO: what is in it, who
- * sees it, and that nobody can write to it.
+ * The contents and the visibility of the page that has a time namespace's offsets
+ * for the vDSO.
  *
- * It is one of the first two pages of the mapping [vvar]. It has the offsets, in
- * the places of the times that they belong to, perhaps what marks it as such a
- * page, and nothing else: nothing of what was in the memory before. Tasks outside
- * the namespace never see it, and it stays as it is for whoever has it, also when
- * the namespace is gone and others take its place.
+ * It is one of the first two pages of the mapping [vvar]. It contains the offsets,
+ * perhaps a mark of such a page, and nothing else: no data of the memory's former
+ * user. Tasks outside the namespace never see it. A task that holds the page sees
+ * no change, even when the namespace is gone and others were created. No task can
+ * write to the page.
  */
 #include <linux/futex.h>
 #include <signal.h>
@@ -15,15 +15,15 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 
-#include "timens_switch.h"
+#include "timens_vdso.h"
 
-/* What clock_mode has in a page that replaces the one with the times, above its odd count */
+/* The mark: an odd seq, and VDSO_CLOCKMODE_TIMENS as clock_mode */
 #define TIMENS_MARK	((__u64)INT_MAX << 32 | 1)
 
 #define NR_PAGES	2
 #define DIRTY_SIZE	(64 << 20)
 #define DIRTY_BYTE	0xa5
-#define PIPE_SIZE	65536	/* what a pipe holds by default */
+#define PIPE_SIZE	65536	/* default capacity of a pipe */
 
 struct pages { __u64 words[NR_PAGES][512]; };
 
@@ -39,9 +39,9 @@ FIXTURE_SETUP(vdso_page)
 		return;
 	self->page = sysconf(_SC_PAGESIZE);
 	if (self->page != sizeof(((struct pages *)0)->words[0]))
-		SKIP(return, "pages of another size");
+		SKIP(return, "the page size is not 4096 bytes");
 	if (!find_mapping("[vvar]", &self->vvar))
-		SKIP(return, "there is no mapping [vvar]");
+		SKIP(return, "the process has no mapping [vvar]");
 	self->host_fd = open("/proc/self/ns/time", O_RDONLY | O_CLOEXEC);
 	ASSERT_LE(0, self->host_fd);
 }
@@ -50,7 +50,7 @@ FIXTURE_TEARDOWN(vdso_page)
 {
 }
 
-/* As the clock data changes all the time, only the other page is what it was. */
+/* The clock data changes all the time, so only the page with the offsets can be compared. */
 static void get_pages(const FIXTURE_DATA(vdso_page) *self, struct pages *pages)
 {
 	memcpy(pages, (void *)self->vvar.start, sizeof(*pages));
@@ -73,17 +73,17 @@ static bool has_offsets(const struct time_offsets *offsets, const __u64 *words)
 	return false;
 }
 
-/* Words that neither are offsets nor mark the page */
-static unsigned int strange_words(const struct time_offsets *offsets, const __u64 *words)
+/* Counts the words that neither are offsets nor mark the page. */
+static unsigned int count_other_words(const struct time_offsets *offsets, const __u64 *words)
 {
-	unsigned int i, strange = 0;
+	unsigned int i, others = 0;
 
 	for (i = 0; i < 512; i++)
-		strange += words[i] && words[i] != TIMENS_MARK && !is_offset(offsets, words[i]);
-	return strange;
+		others += words[i] && words[i] != TIMENS_MARK && !is_offset(offsets, words[i]);
+	return others;
 }
 
-/* Memory that is free, and has something in it */
+/* Fills memory with data and frees it. */
 static void dirty_free_memory(struct __test_metadata *_metadata)
 {
 	void *memory = mmap(NULL, DIRTY_SIZE, PROT_READ | PROT_WRITE,
@@ -94,7 +94,7 @@ static void dirty_free_memory(struct __test_metadata *_metadata)
 	ASSERT_EQ(0, munmap(memory, DIRTY_SIZE));
 }
 
-/* The same for memory of the kernel's own, which pages with offsets come from next */
+/* Does the same with the kernel's memory, from which it then allocates pages for offsets. */
 static void dirty_free_pages(struct __test_metadata *_metadata)
 {
 	static char bytes[PIPE_SIZE];
@@ -123,8 +123,8 @@ static void enter_new(struct __test_metadata *_metadata, const struct time_offse
 	close(fd);
 }
 
-/* A kernel that watches itself takes longer than the thirty seconds that there are. */
-TEST_F_TIMEOUT(vdso_page, offsets_and_nothing_else, 300)
+/* The default of 30 seconds is too short for kernels with debugging options. */
+TEST_F_TIMEOUT(vdso_page, page_has_offsets_and_nothing_else, 300)
 {
 	const struct time_offsets none = {};
 	struct pages pages;
@@ -140,12 +140,12 @@ TEST_F_TIMEOUT(vdso_page, offsets_and_nothing_else, 300)
 			if (!has_offsets(&offsets, pages.words[i]))
 				continue;
 			found++;
-			ASSERT_EQ(0, strange_words(&offsets, pages.words[i]));
+			ASSERT_EQ(0, count_other_words(&offsets, pages.words[i]));
 		}
 		ASSERT_EQ(1, found);
 		ASSERT_EQ(0, setns(self->host_fd, CLONE_NEWTIME));
 	}
-	/* Zeroes, after there were others in a namespace, and where there never were */
+	/* Zero offsets, in a namespace that never had others and in one that had */
 	for (round = 0; round < 2; round++) {
 		ASSERT_EQ(0, unshare(CLONE_NEWTIME));
 		if (round) {
@@ -161,14 +161,14 @@ TEST_F_TIMEOUT(vdso_page, offsets_and_nothing_else, 300)
 		get_pages(self, &pages);
 		found = 0;
 		for (i = 0; i < NR_PAGES; i++)
-			found += strange_words(&none, pages.words[i]) == 0;
+			found += count_other_words(&none, pages.words[i]) == 0;
 		EXPECT_EQ(1, found);
 		ASSERT_EQ(0, setns(self->host_fd, CLONE_NEWTIME));
 	}
 }
 
-/* Outside there is nothing of any namespace, also after one was left. */
-TEST_F(vdso_page, not_seen_outside)
+/* Also a task that has left the namespace doesn't see it. */
+TEST_F(vdso_page, page_is_not_seen_outside)
 {
 	struct pages pages;
 	unsigned int round, i;
@@ -182,7 +182,7 @@ TEST_F(vdso_page, not_seen_outside)
 
 		ASSERT_EQ(0, pipe(go));
 		enter_new(_metadata, &offsets);
-		/* A task that stays in it */
+		/* This child stays in the namespace. */
 		pid = fork();
 		ASSERT_LE(0, pid);
 		if (!pid) {
@@ -194,7 +194,7 @@ TEST_F(vdso_page, not_seen_outside)
 		get_pages(self, &pages);
 		for (i = 0; i < NR_PAGES; i++)
 			EXPECT_FALSE(has_offsets(&offsets, pages.words[i]));
-		EXPECT_EQ(0, strange_words(&(struct time_offsets) {}, pages.words[1]));
+		EXPECT_EQ(0, count_other_words(&(struct time_offsets) {}, pages.words[1]));
 
 		enter_new(_metadata, &others);
 		get_pages(self, &pages);
@@ -208,8 +208,8 @@ TEST_F(vdso_page, not_seen_outside)
 	}
 }
 
-/* A pipe keeps the page when the namespace is gone. Nobody else gets it meanwhile. */
-TEST_F(vdso_page, kept_by_a_pipe)
+/* The pipe holds the page after the namespace is gone. The kernel must not reuse it. */
+TEST_F(vdso_page, page_in_a_pipe_does_not_change)
 {
 	const struct time_offsets offsets = offsets_of_round(0);
 	struct pages before, after;
@@ -223,10 +223,10 @@ TEST_F(vdso_page, kept_by_a_pipe)
 	for (i = 0; i < NR_PAGES; i++) {
 		iov = (struct iovec) { (void *)self->vvar.start + i * self->page, self->page };
 		if (vmsplice(fds[1], &iov, 1, 0) != self->page)
-			SKIP(return, "the kernel doesn't give [vvar] to a pipe: %s",
+			SKIP(return, "vmsplice() of [vvar] fails: %s",
 			     strerror(errno));
 	}
-	/* What comes next in the pipe isn't added to a page that is there. */
+	/* The pipe must not append this byte to one of the pages. */
 	ASSERT_EQ(1, write(fds[1], "x", 1));
 	ASSERT_EQ(0, setns(self->host_fd, CLONE_NEWTIME));
 
@@ -246,8 +246,8 @@ TEST_F(vdso_page, kept_by_a_pipe)
 	}
 }
 
-/* The ways for a task to write to its own memory, and for another one to write to it */
-TEST_F(vdso_page, never_written_to)
+/* A task has several ways to write to its own memory. All of them must fail. */
+TEST_F(vdso_page, page_cannot_be_written)
 {
 	const struct time_offsets offsets = offsets_of_round(0);
 	struct pages before, after;
@@ -283,7 +283,7 @@ TEST_F(vdso_page, never_written_to)
 			pid = fork();
 			ASSERT_LE(0, pid);
 			if (!pid) {
-				/* The one way left: it is killed. */
+				/* A store kills the task. */
 				*(volatile __u64 *)address = 0;
 				_exit(0);
 			}

@@ -2,13 +2,17 @@
 /*
  * The first vDSO read after a switch of the time namespace has the new offsets.
  *
- * A task that changes its time namespace gets other data pages for the vDSO.
- * The pages of the old namespace were in use until then, so every clock is read
- * just before the switch; then each clock in turn is the first to be read after
- * it. Switched are a task that joins by setns(), from and to every kind of
- * namespace; children by fork() and clone3(); programs by exec, after vfork()
- * and in the same task; namespaces in namespaces; tasks with threads; and, many
- * thousand times, a task while others read the clocks in the same namespaces.
+ * A task that changes its time namespace gets other data pages for the vDSO. It
+ * has used the pages of the old namespace until then, so the test reads every
+ * clock just before the switch. Then each clock in turn is the first one to be
+ * read after the switch. The test covers
+ * - a task that joins by setns(), from and to every kind of namespace;
+ * - children by fork() and clone3();
+ * - programs by exec, after vfork() and in the same task;
+ * - namespaces in namespaces;
+ * - tasks with threads;
+ * - thousands of switches of a task while other tasks read the clocks in the same
+ *   namespaces.
  */
 #include <linux/sched.h>
 #include <pthread.h>
@@ -17,9 +21,9 @@
 
 #include "timens_switch.h"
 
-#define READER		"read-clocks"	/* argv[1] of a program to be exec'd */
+#define READER		"read-clocks"	/* argv[1] of the program that is executed */
 #define SWITCHES	20000
-#define NR_HAMMERS	3
+#define NR_READERS	3
 
 FIXTURE(vdso_switch) {
 	struct switcher switcher;
@@ -34,7 +38,7 @@ FIXTURE_TEARDOWN(vdso_switch)
 {
 }
 
-TEST_F(vdso_switch, setns)
+TEST_F(vdso_switch, first_read_after_setns)
 {
 	struct switcher *switcher = &self->switcher;
 	unsigned int first;
@@ -52,8 +56,8 @@ TEST_F(vdso_switch, setns)
 	}
 }
 
-/* Offsets count from the host's clocks, wherever a namespace is created. */
-TEST_F(vdso_switch, nested)
+/* Offsets are relative to the host's clocks, wherever a namespace is created. */
+TEST_F(vdso_switch, first_read_in_nested_namespace)
 {
 	struct switcher *switcher = &self->switcher;
 	const int levels = 3;
@@ -117,7 +121,7 @@ static void __noreturn exec_reader(int fd, unsigned int first)
 	_exit(1);
 }
 
-/* These are functions because vfork() may spoil the variables of its caller. */
+/* These are functions because vfork() may clobber the variables of its caller. */
 static pid_t vfork_reader(int fd, unsigned int first)
 {
 	pid_t pid = vfork();
@@ -154,7 +158,7 @@ static void __noreturn child(const FIXTURE_DATA(vdso_child) *self, unsigned int 
 	_exit(write(self->pipe[1], &reads, sizeof(reads)) != sizeof(reads));
 }
 
-TEST_F_TIMEOUT(vdso_child, first_reads, 300)
+TEST_F_TIMEOUT(vdso_child, first_read_in_child, 300)
 {
 	struct switcher *switcher = &self->switcher;
 	struct clone_args copy = { .flags = CLONE_NEWTIME, .exit_signal = SIGCHLD };
@@ -209,7 +213,7 @@ TEST_F_TIMEOUT(vdso_child, first_reads, 300)
 
 struct thread {
 	void *gettime64;
-	int reads[2], end[2];	/* pipes: for what it reads, and to end it */
+	int reads[2], end[2];	/* pipes: for its reads, and to end it */
 };
 
 static void *thread(void *arg)
@@ -224,8 +228,8 @@ static void *thread(void *arg)
 	return NULL;
 }
 
-/* New threads are where the old ones are, and together they have to stay. */
-TEST_F(vdso_switch, threads)
+/* A new thread is in its process's namespace, and a process with threads stays there. */
+TEST_F(vdso_switch, threads_stay_in_their_namespace)
 {
 	struct switcher *switcher = &self->switcher;
 	struct thread new = { switcher->gettime64 };
@@ -237,7 +241,7 @@ TEST_F(vdso_switch, threads)
 	for (ns = HOST + 1; ns < NR_NS; ns++) {
 		join(_metadata, switcher, ns);
 		chain_own(_metadata, switcher, 0, ns, "before the thread");
-		/* Only new processes enter it. */
+		/* Only new processes enter this namespace. */
 		fd = create_timens(&namespaces[ns == AHEAD ? BEHIND : AHEAD].offsets);
 		ASSERT_LE(0, fd);
 
@@ -250,7 +254,7 @@ TEST_F(vdso_switch, threads)
 		EXPECT_EQ(EUSERS, errno);
 		chain_own(_metadata, switcher, 0, ns, "after setns() was refused");
 
-		/* pthread_join() needs a system call with 32-bit time. */
+		/* No pthread_join(): it needs a system call with 32-bit time. */
 		close(new.end[1]);
 		do {
 			ret = setns(fd, CLONE_NEWTIME);
@@ -259,7 +263,7 @@ TEST_F(vdso_switch, threads)
 		chain_own(_metadata, switcher, 0, ns == AHEAD ? BEHIND : AHEAD,
 			  "after the thread");
 
-		/* A process that shares the memory counts as well. */
+		/* setns() is also refused to a process that shares the memory. */
 		pid = vfork_setns(switcher->fds[ns]);
 		ASSERT_LT(0, pid);
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
@@ -272,9 +276,9 @@ TEST_F(vdso_switch, threads)
 	}
 }
 
-/* Reads until it is told to stop; a bad value is reported, and ends it as well. */
-static void __noreturn hammer(struct __test_metadata *_metadata,
-			      struct switcher *switcher, int ns, const bool *stop)
+/* Reads the clocks until @stop is set, or until a test fails. */
+static void __noreturn read_until(struct __test_metadata *_metadata,
+				  struct switcher *switcher, int ns, const bool *stop)
 {
 	struct stamp stamp;
 	unsigned int n;
@@ -287,15 +291,15 @@ static void __noreturn hammer(struct __test_metadata *_metadata,
 		chain(_metadata, &switcher->last, &stamp, ns,
 		      vdso ? "under load" : "by system call");
 	}
-	/* The test's result is in memory that all share. */
+	/* The test's result is in shared memory. */
 	_exit(0);
 }
 
-TEST_F_TIMEOUT(vdso_switch, under_load, 1200)
+TEST_F_TIMEOUT(vdso_switch, reads_are_right_while_others_switch, 1200)
 {
 	static const int places[] = { HOST, AHEAD, BEHIND, ZERO, AHEAD_TOO, AHEAD };
 	struct switcher *switcher = &self->switcher;
-	pid_t parent = getpid(), pids[NR_HAMMERS];
+	pid_t parent = getpid(), pids[NR_READERS];
 	unsigned int n, ns;
 	bool *stop;
 	int status;
@@ -303,13 +307,13 @@ TEST_F_TIMEOUT(vdso_switch, under_load, 1200)
 	stop = mmap(NULL, sizeof(*stop), PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_TRUE(stop != MAP_FAILED);
-	for (n = 0; n < NR_HAMMERS; n++) {
+	for (n = 0; n < NR_READERS; n++) {
 		pids[n] = fork();
 		ASSERT_LE(0, pids[n]);
 		if (!pids[n]) {
 			if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getppid() != parent)
 				_exit(1);
-			hammer(_metadata, switcher, places[n], stop);
+			read_until(_metadata, switcher, places[n], stop);
 		}
 	}
 
@@ -320,7 +324,7 @@ TEST_F_TIMEOUT(vdso_switch, under_load, 1200)
 	}
 
 	__atomic_store_n(stop, true, __ATOMIC_RELAXED);
-	for (n = 0; n < NR_HAMMERS; n++) {
+	for (n = 0; n < NR_READERS; n++) {
 		ASSERT_EQ(pids[n], waitpid(pids[n], &status, 0));
 		EXPECT_EQ(0, status);
 	}
