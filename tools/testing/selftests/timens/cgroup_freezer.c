@@ -238,7 +238,7 @@ TEST_F_TIMEOUT(cgroup_freezer, sleep_ends_at_its_deadline, 240)
 	}
 }
 
-TEST_F(cgroup_freezer, frozen_task_can_be_killed)
+TEST_F_TIMEOUT(cgroup_freezer, frozen_task_can_be_killed, 120)
 {
 	int status;
 
