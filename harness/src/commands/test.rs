@@ -7,17 +7,21 @@ use crate::{
     context::Context,
     guest::{
         ktap,
-        programs::{NO_COUNTER, OTHER_VDSO, SELFTESTS},
+        programs::{NO_COUNTER, OTHER_VDSO, READERS, SELFTESTS},
     },
     jobs::{race::Rounds, Job},
     kernel::{
         kernels::{RUST, RUST_STOCK_VDSO, STOCK, STOCK_OFFSET_PAGE},
         series::Series,
     },
-    session::{passed, skipped, Outcome, Status, Step},
+    session::{passed, skipped, unless, Check, Column, Outcome, Status, Step},
 };
 use anyhow::{bail, Result};
-use std::{fs, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    process::Command,
+};
 
 /// A short run of the races and of the random operations.
 const RACE: Job = Job::Race { cpus: 2, rounds: Rounds::of(2000) };
@@ -25,19 +29,19 @@ pub const FUZZ: Job = Job::Fuzz { seed: 1, sequences: 120 };
 
 const HOST: [HostCheck; 5] = [
     HostCheck { name: "tree: round trip", run: round_trip },
-    HostCheck { name: "tree: scripts", run: tree_scripts },
+    HostCheck { name: "shell scripts", run: shell_scripts },
     HostCheck { name: "rustfmt", run: formatting },
     HostCheck { name: "cargo test", run: crate_tests },
     HostCheck { name: "oldest rustc", run: oldest_rustc },
 ];
 
 fn plan() -> Plan {
-    let selftests = Job::Programs(&SELFTESTS);
-    let no_counter = Job::Programs(&NO_COUNTER);
-    let other_vdso = Job::Programs(&OTHER_VDSO);
+    let [selftests, readers, no_counter, other_vdso] =
+        [&SELFTESTS, &READERS, &NO_COUNTER, &OTHER_VDSO].map(Job::Programs);
+    let rust = vec![Job::VdsoImages, Job::Kunit, selftests, readers, no_counter, FUZZ, RACE];
     let rows = vec![
-        (&STOCK, vec![selftests, no_counter]),
-        (&RUST, vec![Job::VdsoImages, Job::Kunit, selftests, no_counter, FUZZ, RACE]),
+        (&STOCK, vec![selftests, readers, no_counter]),
+        (&RUST, rust),
         (&STOCK_OFFSET_PAGE, vec![other_vdso]),
         (&RUST_STOCK_VDSO, vec![other_vdso]),
     ];
@@ -46,7 +50,25 @@ fn plan() -> Plan {
 
 pub fn test(context: &Context, selection: &Selection) -> Result<bool> {
     let plan = plan().select(selection)?;
-    plan.run(context, |_, _, _| {})?.finish("test", "")
+    let mut results = BTreeMap::<_, BTreeSet<String>>::new();
+    let mut session = plan.run(context, |kernel, job, findings| {
+        if job.name() == READERS.name {
+            let names = findings.checks.iter().flat_map(|check| {
+                check.results.iter().map(move |result| format!("{} {}", check.name, result.name))
+            });
+            results.entry(kernel.name).or_default().extend(names);
+        }
+    })?;
+    if let [c, rust] = &results.into_values().collect::<Vec<_>>()[..] {
+        let differences = c.symmetric_difference(rust).cloned();
+        let differences = unless(differences.map(|name| format!("only one kernel has {name}")));
+        session.add(Check::new(
+            "readers: the same tests on both kernels",
+            Column::Host,
+            differences,
+        ));
+    }
+    session.finish("test", "")
 }
 
 /// Preparing the tree and writing the series back gives the files of the checkout.
@@ -56,10 +78,15 @@ fn round_trip(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     Ok(passed())
 }
 
-fn tree_scripts(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
-    let mut script = Command::new(context.top.join("harness/series/tests.sh"));
-    let log = step.command(&mut script, "tree-scripts")?;
-    ktap::results(context, &ktap::plan_first(&fs::read_to_string(log)?))
+/// The tests of the shell scripts.
+fn shell_scripts(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
+    let mut results = vec![];
+    for room in ["setup", "series"] {
+        let mut script = Command::new(context.top.join(format!("harness/{room}/tests.sh")));
+        let log = step.command(&mut script, &format!("{room}-scripts"))?;
+        results.extend(ktap::results(context, &ktap::plan_first(&fs::read_to_string(log)?))?);
+    }
+    Ok(results)
 }
 
 /// The roots of the crates under harness/.

@@ -4,9 +4,32 @@
 
 use crate::kernel::kernels::Kernel;
 use std::{
+    arch::x86_64::_rdtsc,
     path::{Path, PathBuf},
-    time::Duration,
+    sync::OnceLock,
+    thread,
+    time::{Duration, Instant},
 };
+
+/// The frequency of this host's TSC, which guests see.
+fn tsc_khz() -> u64 {
+    static KHZ: OnceLock<u64> = OnceLock::new();
+    // SAFETY: Every x86-64 processor has a TSC.
+    #[allow(unused_unsafe)]
+    let read = || (Instant::now(), unsafe { _rdtsc() });
+    let measure = |_| {
+        let (start, from) = read();
+        thread::sleep(Duration::from_millis(20));
+        let (end, to) = read();
+        u128::from(to - from) * 1_000_000 / (end - start).as_nanos()
+    };
+    *KHZ.get_or_init(|| {
+        // The median: a task can be preempted between the two clocks.
+        let mut samples: Vec<_> = (0..5).map(measure).collect();
+        samples.sort_unstable();
+        samples[2] as u64
+    })
+}
 
 /// The machine that a guest runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +95,10 @@ impl Guest<'_> {
             self.kernel.kind(),
             self.kernel.timeout_factor
         );
+        if self.machine != Machine::Counting {
+            // On a busy host the kernel may calibrate it wrong by orders of magnitude.
+            line += &format!(" tsc_early_khz={}", tsc_khz());
+        }
         let own = self.kernel.arguments.iter().copied();
         for argument in own.chain(self.arguments.iter().map(String::as_str)) {
             line.push(' ');

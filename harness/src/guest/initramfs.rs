@@ -13,7 +13,7 @@ use crate::{
     },
     session::Step,
 };
-use anyhow::{bail, Context as _, Result};
+use anyhow::{bail, ensure, Context as _, Result};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -25,6 +25,9 @@ use std::{
 
 /// The tools of util-linux. The applets of busybox with these names know no time namespaces.
 const TOOLS: [&str; 3] = ["unshare", "nsenter", "lsns"];
+
+/// glibc loads it when a thread is cancelled, as in timers/posix_timers; ldd does not list it.
+const LIBGCC: &str = "libgcc_s.so.1";
 
 /// The files of a guest by their path in it.
 #[derive(Default)]
@@ -86,6 +89,7 @@ fn selftests(context: &Context, step: &Step, kernel: &Kernel, dir: &Path) -> Res
     for library in libraries(&dynamic)? {
         image.add(&library.clone(), PathBuf::from(library));
     }
+    image.add(&format!("/lib/{LIBGCC}"), libgcc()?);
     let module = context.build_dir(kernel).join("drivers/misc/ntsync.ko");
     image.add("/modules/ntsync.ko", module);
     Ok(image)
@@ -343,6 +347,17 @@ fn libraries(programs: &[PathBuf]) -> Result<BTreeSet<String>> {
         }
     }
     Ok(all)
+}
+
+/// The path of [`LIBGCC`] on this host.
+fn libgcc() -> Result<PathBuf> {
+    let mut gcc = Command::new("gcc");
+    let output = gcc.arg(format!("-print-file-name={LIBGCC}")).output();
+    let output = output.context("cannot run gcc: run `make setup`")?;
+    let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    // gcc prints the bare name of a file that it does not find.
+    ensure!(path.is_absolute(), "gcc has no {LIBGCC}: install libgcc-s1");
+    Ok(path)
 }
 
 /// The files in ldd's output, or the library that it did not find.

@@ -2,7 +2,7 @@
 
 //! Turns a guest's output into results, with the kernel's own KTAP parser.
 
-use super::programs::List;
+use super::programs::{List, Program};
 use crate::{
     context::Context,
     session::{Check, Column, Outcome, Status, Unsteady},
@@ -111,7 +111,7 @@ pub fn programs(
         .iter()
         .flatten()
         .map(|frame| match frame.text.contains("TAP version ") {
-            true => Cow::Borrowed(frame.text),
+            true => whole_lines(frame.text),
             false => plan_first(frame.text).into(),
         })
         .collect();
@@ -123,7 +123,10 @@ pub fn programs(
         let tries: Vec<_> = frames
             .into_iter()
             .zip(&mut parsed)
-            .map(|(frame, parsed)| judge(frame, parsed))
+            .map(|(frame, parsed)| match program.ktap {
+                true => judged(program, judge(frame, parsed)),
+                false => vec![by_exit_status(&frame)],
+            })
             .collect();
         let (results, unsteady) = best(tries);
         checks.push(Check {
@@ -133,6 +136,66 @@ pub fn programs(
         });
     }
     Ok(checks)
+}
+
+/// Puts each result on a line of its own: timers/posix_timers prints the reason of a failure before it.
+fn whole_lines(tap: &str) -> Cow<'_, str> {
+    match tap.contains("..not ok ") {
+        true => tap.replace("..not ok ", "..\nnot ok ").into(),
+        false => tap.into(),
+    }
+}
+
+/// The one result of a program that prints no KTAP.
+fn by_exit_status(frame: &Frame) -> Outcome {
+    let (status, reason) = match frame.exit {
+        Some(0) => (Status::Passed, String::new()),
+        Some(4) => (Status::Skipped, last_line(frame.text).to_owned()),
+        exit => (Status::Failed, failed_exit(exit, frame.text)),
+    };
+    Outcome::new("", status, reason)
+}
+
+/// The reason of an exit status that is a failure.
+fn failed_exit(exit: Option<i32>, text: &str) -> String {
+    match exit {
+        Some(127) => "was not built".to_owned(),
+        Some(137) => "hung and was killed".to_owned(),
+        Some(code) => format!("exit status {code}: {}", last_line(text)),
+        None => "never ended".to_owned(),
+    }
+}
+
+/// The name of the one result that stands for all tests of a program that are not judged.
+pub const NOT_JUDGED: &str = "(not judged)";
+
+/// The results that are judged, and one skipped result for the others.
+fn judged(program: &Program, results: Vec<Outcome>) -> Vec<Outcome> {
+    let (mut kept, mut cannot_run, mut unjudged) = (vec![], 0, vec![]);
+    for mut result in results {
+        // ksft_test_result_skip() prints the test's name in the place of the reason.
+        if result.name.is_empty() && result.status == Status::Skipped {
+            result.name.clone_from(&result.reason);
+        }
+        let is_skipped = result.status == Status::Skipped;
+        if is_skipped && program.cannot_run.iter().any(|name| result.name.starts_with(name)) {
+            cannot_run += 1;
+        } else if program.unjudged.contains(&&*result.name) {
+            unjudged.push(result.status);
+        } else {
+            kept.push(result);
+        }
+    }
+    if cannot_run + unjudged.len() > 0 {
+        let failed = unjudged.iter().filter(|status| **status == Status::Failed).count();
+        let reason = format!(
+            "{cannot_run} tests cannot run on any kernel, {} depend on the load of the host, of which \
+             {failed} failed",
+            unjudged.len()
+        );
+        kept.push(Outcome::new(NOT_JUDGED, Status::Skipped, reason));
+    }
+    kept
 }
 
 /// The verdict on each test over all tries of its program, and the tests whose tries ended differently.
@@ -208,15 +271,13 @@ fn judge(frame: Frame, parsed: Parsed) -> Vec<Outcome> {
             let reason = reason.map_or("no reason given", |(_, reason)| reason.trim());
             results.push(Outcome::new("", Status::Skipped, reason));
         }
-        Some(127) => results.push(failure("was not built".to_owned())),
-        Some(137) => results.push(failure("hung and was killed".to_owned())),
-        Some(code) => {
-            // Failed results explain the status, unless there are none.
+        // Failed results explain the status, unless there are none.
+        Some(code) if ![127, 137].contains(&code) => {
             if !results.iter().any(|result| result.status == Status::Failed) {
-                results.push(failure(format!("exit status {code}: {}", last_line(frame.text))));
+                results.push(failure(failed_exit(frame.exit, frame.text)));
             }
         }
-        None => results.push(failure("never ended".to_owned())),
+        exit => results.push(failure(failed_exit(exit, frame.text))),
     }
     if results.is_empty() {
         results.push(failure(format!("{NO_RESULTS}: {}", last_line(frame.text))));
@@ -242,7 +303,7 @@ pub fn results(context: &Context, text: &str) -> Result<Vec<Outcome>> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::programs::READERS, *};
 
     const OUTPUT: &str = "TIMENS-GUEST-BOOT\nTIMENS-BEGIN a/b 1.50\nok 1 x\n\n\
                           TIMENS-END a/b 0 4.00\nTIMENS-BEGIN a/c 4.00\n\n\
@@ -284,6 +345,39 @@ mod tests {
         let (results, unsteady) = best(vec![a_try(Failed, Passed, Skipped)]);
         assert_eq!((results.len(), unsteady.len()), (3, 0));
         assert_eq!(best(vec![]).0[0].reason, "did not run");
+    }
+
+    #[test]
+    fn a_result_after_other_text_is_found() {
+        let text = whole_lines("Diff too high: 2543600570 ns..not ok 3 ITIMER_PROF\nok 4 x\n");
+        assert_eq!(text.lines().nth(1), Some("not ok 3 ITIMER_PROF"));
+    }
+
+    #[test]
+    fn the_exit_status_is_the_result_without_ktap() {
+        let status = |exit| by_exit_status(&frame_of(exit, "why\n")).status;
+        assert_eq!([0, 4].map(status), [Status::Passed, Status::Skipped]);
+        assert_eq!([1, 127, 134, 137].map(status), [Status::Failed; 4]);
+        let outcome = by_exit_status(&frame_of(134, "read: assertion failed\n\n"));
+        assert_eq!(outcome.reason, "exit status 134: read: assertion failed");
+    }
+
+    #[test]
+    fn tests_that_are_not_judged_are_one_skip() {
+        let abi = READERS.programs().find(|program| program.path == "vDSO/vdso_test_abi").unwrap();
+        let program = Program { unjudged: &["ITIMER_PROF"], ..*abi };
+        let outcomes = vec![
+            Outcome::new("", Status::Skipped, "__vdso_clock_gettime64 CLOCK_TAI"),
+            Outcome::new("__vdso_clock_gettime64 CLOCK_TAI", Status::Failed, ""),
+            Outcome::new("ITIMER_PROF", Status::Failed, ""),
+            Outcome::new("ITIMER_PROF of another", Status::Failed, ""),
+            Outcome::new("", Status::Skipped, "not root"),
+        ];
+        let judged = judged(&program, outcomes);
+        let names: Vec<_> = judged.iter().map(|result| &*result.name).collect();
+        let failed = "__vdso_clock_gettime64 CLOCK_TAI";
+        assert_eq!(names, [failed, "ITIMER_PROF of another", "not root", NOT_JUDGED]);
+        assert!(judged[3].reason.starts_with("1 tests cannot run on any kernel, 1 depend"));
     }
 
     #[test]

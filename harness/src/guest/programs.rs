@@ -17,11 +17,19 @@ pub enum Environment {
 #[derive(Clone, Copy)]
 pub struct Program {
     pub path: &'static str,
+    /// The arguments, separated by spaces.
+    pub arguments: &'static str,
     /// The seconds after which it counts as hung.
     pub limit: u32,
     /// How often it runs at most until each of its tests has passed once.
     pub tries: u32,
     pub environment: Environment,
+    /// Whether it prints KTAP. If not, its exit status is its one result.
+    pub ktap: bool,
+    /// Tests that no kernel can run, by the first words of their names.
+    pub cannot_run: &'static [&'static str],
+    /// Tests whose results depend on the load of the host, on every kernel.
+    pub unjudged: &'static [&'static str],
 }
 
 /// The programs of one guest.
@@ -38,7 +46,21 @@ pub struct List {
 }
 
 const fn program(path: &'static str, limit: u32) -> Program {
-    Program { path, limit, tries: 1, environment: Environment::Host }
+    Program {
+        path,
+        arguments: "",
+        limit,
+        tries: 1,
+        environment: Environment::Host,
+        ktap: true,
+        cannot_run: &[],
+        unjudged: &[],
+    }
+}
+
+/// A program that prints no KTAP.
+const fn plain(path: &'static str, limit: u32) -> Program {
+    Program { ktap: false, ..program(path, limit) }
 }
 
 /// A test of the kernel's whose result depends on timing on a busy machine. It runs again until each of
@@ -79,6 +101,7 @@ const OUR_TIMENS: &[Program] = &[
     program("timens/vdso_remote_x32", 60),
     program("timens/vdso_page", 120),
     program("timens/permissions", 60),
+    program("timens/cgroup_freezer", 120),
 ];
 
 /// Tests of system calls and namespaces that time namespaces share with others.
@@ -103,6 +126,88 @@ const OTHERS: &[Program] = &[
     unsteady("drivers/ntsync/ntsync", 120),
 ];
 
+/// The functions that only a 32-bit vDSO has.
+const ONLY_32_BIT: &[&str] = &["__vdso_clock_getres_time64 ", "__vdso_clock_gettime64 "];
+
+/// Tests that compare processor time with other clocks, or expect an exact number of expiries.
+const LOAD_DEPENDENT: &[&str] = &[
+    "ITIMER_PROF",
+    "ITIMER_VIRTUAL",
+    "check signal distribution",
+    "check_gettime CLOCK_PROCESS_CPUTIME_ID",
+    "check_overrun CLOCK_MONOTONIC",
+    "check_overrun CLOCK_PROCESS_CPUTIME_ID",
+    "check_overrun CLOCK_THREAD_CPUTIME_ID",
+    "check_sig_ign SIGEV_SIGNAL",
+    "timer_create() per CLOCK_PROCESS_CPUTIME_ID",
+    "timer_create() per CLOCK_THREAD_CPUTIME_ID",
+];
+
+/// Linux's own tests of other readers of clocks: the vDSO, /proc and timers.
+const READERS_ON_HOST: [Program; 45] = [
+    plain("proc/fd-001-lookup", 60),
+    plain("proc/fd-002-posix-eq", 60),
+    plain("proc/fd-003-kthread", 60),
+    plain("proc/proc-2-is-kthread", 60),
+    plain("proc/proc-empty-vm", 60),
+    plain("proc/proc-fsconfig-hidepid", 60),
+    plain("proc/proc-loadavg-001", 60),
+    plain("proc/proc-multiple-procfs", 60),
+    plain("proc/proc-net-dev-lseek", 60),
+    plain("proc/proc-pid-vm", 60),
+    program("proc/proc-pidns", 60),
+    plain("proc/proc-self-isnt-kthread", 60),
+    plain("proc/proc-self-map-files-001", 60),
+    plain("proc/proc-self-map-files-002", 60),
+    plain("proc/proc-self-syscall", 60),
+    plain("proc/proc-self-wchan", 60),
+    plain("proc/proc-subset-pid", 60),
+    plain("proc/proc-tid0", 60),
+    plain("proc/proc-uptime-001", 60),
+    plain("proc/proc-uptime-002", 60),
+    plain("proc/read", 120),
+    plain("proc/self", 60),
+    plain("proc/setns-dcache", 60),
+    plain("proc/setns-sysvipc", 60),
+    plain("proc/thread-self", 60),
+    Program {
+        arguments: "-t 1",
+        // The clock of a machine that Linux no longer supports.
+        cannot_run: &["UNKNOWN_CLOCKID"],
+        ..program("timers/inconsistency-check", 120)
+    },
+    unsteady("timers/nanosleep", 120),
+    Program { unjudged: LOAD_DEPENDENT, ..program("timers/posix_timers", 180) },
+    plain("timers/set-tai", 60),
+    plain("timers/set-tz", 60),
+    plain("timers/valid-adjtimex", 60),
+    plain("vDSO/vdso_standalone_test_x86", 60),
+    Program { cannot_run: ONLY_32_BIT, ..program("vDSO/vdso_test_abi", 60) },
+    plain("vDSO/vdso_test_correctness", 60),
+    plain("vDSO/vdso_test_getcpu", 60),
+    program("vDSO/vdso_test_getrandom", 60),
+    plain("vDSO/vdso_test_gettimeofday", 60),
+    program("vDSO_32/vdso_test_abi", 60),
+    plain("vDSO_32/vdso_test_correctness", 60),
+    plain("vDSO_32/vdso_test_getcpu", 60),
+    plain("vDSO_32/vdso_test_gettimeofday", 60),
+    Program { cannot_run: ONLY_32_BIT, ..program("vDSO_x32/vdso_test_abi", 60) },
+    plain("vDSO_x32/vdso_test_correctness", 60),
+    plain("vDSO_x32/vdso_test_getcpu", 60),
+    plain("vDSO_x32/vdso_test_gettimeofday", 60),
+];
+
+/// The same in a time namespace with offsets.
+const READERS_IN_NAMESPACE: [Program; READERS_ON_HOST.len()] = {
+    let mut programs = READERS_ON_HOST;
+    let mut index = 0;
+    while index < programs.len() {
+        programs[index].environment = Environment::Namespace;
+        index += 1;
+    }
+    programs
+};
+
 /// The list that the others differ from.
 const LIST: List = List {
     name: "selftests",
@@ -115,6 +220,10 @@ const LIST: List = List {
 
 /// All selftests.
 pub static SELFTESTS: List = LIST;
+
+/// Linux's own tests of the vDSO, /proc and timers, on the host and in a namespace with offsets.
+pub static READERS: List =
+    List { name: "readers", groups: &[&READERS_ON_HOST, &READERS_IN_NAMESPACE], ..LIST };
 
 /// The tests that every commit of the series and every architecture must pass.
 pub static STOCK: List = List { name: "stock", groups: &[STOCK_TIMENS], ..LIST };
@@ -148,7 +257,12 @@ pub static NO_COUNTER: List = List {
 pub static RACE: List = List {
     name: "race",
     busy_host: true,
-    groups: &[&[program("timens/join_race", 1800), program("timens/offsets_race", 3600)]],
+    groups: &[&[
+        program("timens/join_race", 1800),
+        program("timens/offsets_race", 3600),
+        program("timens/lookup_race", 1800),
+        program("timens/reading_race", 600),
+    ]],
     ..LIST
 };
 
@@ -171,11 +285,8 @@ pub static CLIENTS: List = List {
 };
 
 /// Dumps a process, to be restored in another guest.
-pub static CHECKPOINT: List = List {
-    name: "checkpoint",
-    groups: &[&[program("migration/checkpoint", 300)]],
-    ..LIST
-};
+pub static CHECKPOINT: List =
+    List { name: "checkpoint", groups: &[&[program("migration/checkpoint", 300)]], ..LIST };
 
 /// Restores it in a guest that has been up for less time.
 pub static RESTORE_SMALLER: List = List {
@@ -198,8 +309,8 @@ pub static RESTORE_LARGER: List = List {
 pub static KUNIT: List = List { name: "kunit", groups: &[], ..LIST };
 
 /// The lists in the guests of selftests.
-pub static SELFTEST_LISTS: [&List; 7] =
-    [&SELFTESTS, &STOCK, &OTHER_VDSO, &NO_COUNTER, &RACE, &WIDE_RACE, &KUNIT];
+pub static SELFTEST_LISTS: [&List; 8] =
+    [&SELFTESTS, &READERS, &STOCK, &OTHER_VDSO, &NO_COUNTER, &RACE, &WIDE_RACE, &KUNIT];
 
 /// The lists in the guests of container runtimes and CRIU.
 pub static CLIENT_LISTS: [&List; 4] = [&CLIENTS, &CHECKPOINT, &RESTORE_SMALLER, &RESTORE_LARGER];
@@ -233,12 +344,13 @@ impl List {
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         for program in self.programs() {
-            let Program { path, limit, tries, environment } = program;
+            let Program { path, arguments, limit, tries, environment, .. } = program;
             let environment = match environment {
                 Environment::Host => "host",
                 Environment::Namespace => "namespace",
             };
-            writeln!(text, "{path} {limit} {tries} {environment}").expect("a String grows");
+            writeln!(text, "{path} {limit} {tries} {environment} {arguments}")
+                .expect("a String grows");
         }
         text
     }

@@ -46,11 +46,12 @@ impl Rounds {
     }
 
     /// The environment of the programs.
-    fn arguments(&self) -> [String; 3] {
+    fn arguments(&self) -> [String; 4] {
         [
             format!("TIMENS_JOIN_RACE_ROUNDS={}", self.joins),
             format!("TIMENS_OFFSETS_RACE_ROUNDS={}", self.joins / 10),
-            format!("TIMENS_OFFSETS_RACE_ENDS={}", self.ends),
+            format!("TIMENS_READING_RACE_ROUNDS={}", self.joins / 10),
+            format!("TIMENS_LOOKUP_RACE_ROUNDS={}", self.ends),
         ]
     }
 }
@@ -133,8 +134,8 @@ pub const FAILURES: [(&str, &str); 8] = [
     ("wrong", "wrong otherwise"),
     ("torn", "torn"),
     ("stale", "stale"),
-    ("early", "refused too early"),
-    ("late", "done too late"),
+    ("early", "refused before the freeze"),
+    ("late", "succeeded after the freeze"),
     ("lost", "lost"),
 ];
 
@@ -239,7 +240,7 @@ pub mod tests {
     pub const OUTPUT: &str = "#  RUN           r.joins.x ...\n# r.c:1:x:3 writes done, 2 refused\n\
                           # r.c:2:x:round 3: RAW is 0 ns, since the round began 1 ns\n\
                           # r.c:5:x:9 clock reads: 4 zero, 5 without the offset, 6 wrong otherwise\n\
-                          # r.c:6:x:0 torn, 7 stale, 1 refused too early, 2 done too late, 3 lost\n\
+                          # r.c:6:x:0 torn, 7 stale, 1 refused before the freeze, 2 succeeded after the freeze, 3 lost\n\
                           # r.c:7:x:RACE rounds 10 overlaps 4 failures 28\nnot ok 1 r.joins.x\n\
                           #  RUN           r.reads.x ...\n\
                           # r.c:7:x:RACE rounds 10 overlaps 6 failures 0\nok 2 r.reads.x\n";
@@ -257,7 +258,7 @@ pub mod tests {
         assert_eq!(races[1].1.breakdown, Breakdown::default());
         let wrong = summary(OUTPUT);
         assert!(wrong.starts_with("4 zero, 5 without the offset, 6 "), "{wrong}");
-        assert!(wrong.ends_with(", 2 done too late, 3 lost"), "{wrong}");
+        assert!(wrong.ends_with(", 2 succeeded after the freeze, 3 lost"), "{wrong}");
     }
 
     #[test]
