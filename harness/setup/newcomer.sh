@@ -216,7 +216,17 @@ remove_root() {
 	[ ! -e "$root" ] || rm -rf --one-file-system "$root"
 }
 
-# try_suite SUITE: all commands in a new root.
+# cleanup: end the command that runs, with its processes and mounts, and remove its root.
+cleanup() {
+	if [ -n "$child" ]; then
+		kill -KILL "$child" 2>/dev/null || :
+		wait "$child" 2>/dev/null || :
+	fi
+	[ -n "$keep" ] || [ -z "$root" ] || remove_root
+	rm -rf "$tmp"
+}
+
+# try_suite SUITE: run all commands in a new root.
 try_suite() {
 	root=$rooms/$1
 	remove_root
@@ -282,9 +292,9 @@ test}
 	free=$(df -BG --output=avail "$rooms" | tail -n 1 | tr -dc 0-9)
 	say "newcomer: each root needs up to $SPACE GB in out/newcomer, one at a time${keep:+; --keep keeps them}; $free GB are free"
 	[ "$free" -ge "$SPACE" ] || die "out/newcomer: $free GB are free: free $SPACE GB"
-	child=
+	child='' root=''
 	scratch "$rooms"
-	trap '[ -z "$child" ] || kill -KILL "$child" 2>/dev/null; rm -rf "$tmp"' EXIT
+	trap cleanup EXIT
 	find_mmdebstrap
 	passed=0 failed=0 skipped=0
 	row suite command result time "last line" >"$tmp/table"
