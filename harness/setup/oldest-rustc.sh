@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Print the path of a rustc of the version that harness/Cargo.toml promises (rust-version), to
-# check the harness with: cargo check with RUSTC set to it. Exit with 4 where there can be none.
+# check the harness with: cargo check with RUSTC set to it. Where there can be none, print the reason
+# and exit with 4.
 #
 # It is /usr/bin/rustc where that has this version, and otherwise Debian 13's. Its packages are
 # unpacked in the cache, with all libraries they need, and nothing is installed. A wrapper,
@@ -75,14 +76,14 @@ write_wrapper() {
 	mv "$wrapper.new" "$wrapper"
 }
 
-# Only the path goes to stdout.
+# Only the path, or the reason that there is none, goes to stdout.
 exec 3>&1 1>&2
 if is_oldest /usr/bin/rustc; then
 	say /usr/bin/rustc >&3
 	exit
 fi
 if ! command -v apt-get >/dev/null; then
-	say "skipped: no rustc $oldest here, and no apt to fetch it"
+	say "there is no rustc $oldest, and no apt to fetch it" >&3
 	exit 4
 fi
 lock "$cache/lock"
