@@ -2,6 +2,8 @@
 # shellcheck shell=sh
 # Functions of the scripts that prepare out/linux and write the series back. A script sources this
 # file after harness/setup/lib.sh.
+#
+# shellcheck disable=SC2034,SC2154 # a script reads STOCK and sets tmp
 
 LINUX=$TOP/out/linux
 STOCK=$TOP/out/stock/linux
