@@ -119,12 +119,14 @@ bootstrap() {
 	grep '^Acquire::' "$tmp/apt.conf" | grep -v '^Acquire::IndexTargets' >"$tmp/root.conf" || :
 	unset APT_CONFIG
 	exec unshare --mount --pid --fork --kill-child --mount-proc perl "$mmdebstrap" --mode=root --variant=minbase --include="$PACKAGES" \
-		--aptopt="$tmp/root.conf" --aptopt='APT::Sandbox::User "root"' \
+		--aptopt="$tmp/root.conf" --aptopt='APT::Sandbox::User "root"' --dpkgopt=force-unsafe-io \
 		"$1" "$root" - <"$tmp/sources"
 }
 
 # configure: name resolution, certificates and cargo's configuration, as on this machine.
 configure() {
+	# dpkg writes without fsync() only while the root is built.
+	rm -f "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap"
 	cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
 	! [ -d /usr/local/share/ca-certificates ] ||
 		cp -RL /usr/local/share/ca-certificates "$root/usr/local/share/"
