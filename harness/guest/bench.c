@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Measures what operations on time namespaces cost. TIMENS_BENCH says what:
+ * Counts the instructions of operations on time namespaces. TIMENS_BENCH selects the part:
  *
- *   costs     every operation, and how it grows with the VMAs of the task
- *   live      how the operations grow with the namespaces that live, and the memory of these
- *   writers   two tasks, on two CPUs, that write the offsets of two namespaces at once,
- *             TIMENS_WRITES times each, for whoever watches the machine
+ *   costs     every operation, and its growth with the VMAs of the task
+ *   live      the growth of the operations with the number of live namespaces, and their memory
  *
- * The first two want a guest whose TSC counts instructions (-icount shift=0), with one CPU. Then a
- * sample is exactly the instructions from before an operation to after it, in the kernel and the few
- * of user space that make the system calls, where every repetition of a string instruction counts.
- * Interrupts, RCU callbacks and refills of the allocators land in some samples; a low one and the
- * median tell more than the mean. What an operation leaves to RCU is not in its samples, except in
- * close_deferred's.
+ * It needs a guest whose TSC counts instructions (-icount shift=0), with one CPU. Then a sample is
+ * exactly the instructions from before an operation to after it, in the kernel and the few of user
+ * space that make the system calls. Every repetition of a string instruction counts.
+ *
+ * A sample depends on the state of the kernel: the tick, pending timers, RCU callbacks, the lists of
+ * the allocators, and the nanoseconds of its clocks. So the task sleeps before the samples until just
+ * after a tick, early in a second. The kernel does its deferred work in the meantime, no tick lands in
+ * a sample that takes less than a millisecond, each sample finds the same timers, and no sum of times
+ * carries into the seconds. Work that an operation leaves to RCU is not in its samples, except in
+ * those of close_deferred.
  *
  * The output has lines "SAMPLES name value...", "COUNT name value" and, for the memory at a moment,
  * "PAGES moment free" and "SLAB moment" with a line of /proc/slabinfo.
  *
- * A cycle of a namespace gives, each with the suffix /zero or /offsets for the offsets that it has:
+ * A cycle of a namespace has these samples, each with the suffix /zero or /offsets, for its offsets:
  *
- *   unshare      unshare(CLONE_NEWTIME); the namespace that the children were to be in lives on
+ *   unshare      unshare(CLONE_NEWTIME); the previous namespace of the children lives on
  *   write        openat() timens_offsets of the task, write both offsets, close; only /offsets
  *   setns_first  setns() into the namespace, nobody has joined it before
  *   setns_in     setns() into it again
@@ -51,7 +53,7 @@
  *   futex             wait until an absolute time; the value is another already, so that it ends
  *                     after the timeout has been set up
  *
- * All without namespaces of other kinds, as root, in the root cgroup.
+ * The task is root, in the root cgroup, and has no namespaces of other kinds.
  */
 #define _GNU_SOURCE
 #include <elf.h>
@@ -69,6 +71,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
@@ -86,7 +89,7 @@
 static int host;
 /* This task's directory of /proc. */
 static int self;
-/* What reading the TSC twice costs by itself. */
+/* The instructions of two reads of the TSC by themselves. */
 static uint64_t overhead;
 
 static inline uint64_t tsc(void)
@@ -130,6 +133,43 @@ static void expect(long ret, long wanted, const char *what)
 {
 	if (ret != wanted)
 		error(1, 0, "%s gave %ld instead of %ld", what, ret, wanted);
+}
+
+#define NSEC_PER_MSEC	1000000L
+#define NSEC_PER_SEC	1000000000L
+#define TICK		NSEC_PER_MSEC
+/* The time from a tick to a sample: enough for the work that the tick starts. */
+#define AFTER_TICK	(TICK / 20)
+/* The least time between two samples: several grace periods of RCU. */
+#define QUIET		(20 * TICK)
+/* The part of a second for samples: no sum of times carries into the seconds. */
+#define FIRST		(NSEC_PER_SEC / 10)
+#define LAST		(NSEC_PER_SEC / 2)
+
+/* The most ticks that a sleep is longer. */
+#define MORE_TICKS	16
+
+/*
+ * Sleeps until the kernel has done its deferred work, to just after a tick. Sleeps differ, so that
+ * samples do not follow a pattern: the shape of the tree of timers depends on the number of ticks.
+ */
+static void settle(void)
+{
+	static uint32_t random = 1;
+	struct timespec ts;
+
+	random = random * 1664525 + 1013904223;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_nsec += QUIET + (random >> 16) % MORE_TICKS * TICK;
+	if (ts.tv_nsec > LAST) {
+		ts.tv_sec++;
+		ts.tv_nsec = FIRST;
+	} else if (ts.tv_nsec < FIRST) {
+		ts.tv_nsec = FIRST;
+	}
+	ts.tv_nsec += AFTER_TICK - ts.tv_nsec % TICK;
+	good(CALL(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL),
+	     "clock_nanosleep");
 }
 
 struct series {
@@ -200,13 +240,14 @@ static const char *kind(bool offsets)
 	return offsets ? "offsets" : "zero";
 }
 
-/* Measures so many cycles. The suffix tells where. */
+/* Measures count cycles. The suffix of the samples is where. */
 static void cycles(const char *where, bool offsets, unsigned int count)
 {
 	static struct series unshare, write, first, in, read, out, last;
 	int fd;
 
 	while (count--) {
+		settle();
 		add(&unshare, TIME(unshare_time()));
 		if (offsets)
 			add(&write, TIME(write_offsets()));
@@ -232,7 +273,7 @@ static void cycles(const char *where, bool offsets, unsigned int count)
 	print(&last, "close/%s%s", kind(offsets), where);
 }
 
-/* Measures copies of a namespace with offsets, of which the task is in one. */
+/* Measures copies of the namespace with offsets that the task is in. */
 static void copies(void)
 {
 	static struct series unshare;
@@ -244,6 +285,7 @@ static void copies(void)
 	own = open_children_ns();
 	enter(own);
 	for (i = 0; i < 201; i++) {
+		settle();
 		add(&unshare, TIME(unshare_time()));
 		enter(own);
 	}
@@ -333,12 +375,15 @@ static void joins(const char *name, void (*run)(void), const char *where, bool o
 	int fd;
 
 	while (count--) {
+		settle();
 		add(&plain, TIME(run()));
 		unshare_time();
 		if (offsets)
 			write_offsets();
 		fd = open_children_ns();
+		settle();
 		add(&first, TIME(run()));
+		settle();
 		add(&later, TIME(run()));
 		enter(host);
 		CALL(SYS_close, fd, 0, 0, 0);
@@ -360,6 +405,7 @@ static void offsets_file(void)
 	write_offsets();
 	fd = good(open_offsets(O_RDWR), OFFSETS_FILE);
 	for (i = 0; i < 201; i++) {
+		settle();
 		add(&whole, TIME({
 			own = open_offsets(O_RDONLY);
 			size = CALL(SYS_read, own, text, sizeof(text), 0);
@@ -377,7 +423,7 @@ static void offsets_file(void)
 	print(&write, "write_again");
 }
 
-/* System calls that take a namespace into account; where is the host or a namespace. */
+/* System calls that depend on the namespace; where is the host or a namespace. */
 static void system_calls(const char *where)
 {
 	const char *failed = "a system call that was measured";
@@ -394,7 +440,8 @@ static void system_calls(const char *where)
 
 	fd = timerfd_create(CLOCK_MONOTONIC, 0);
 	good(CALL(SYS_timer_create, CLOCK_MONOTONIC, &event, &id, 0), "timer_create");
-	for (i = 0; i < 201; i++) {
+	for (i = 0; i < 1001; i++) {
+		settle();
 		add(&monotonic, TIME(ret[0] = CALL(SYS_clock_gettime, CLOCK_MONOTONIC, &ts, 0, 0)));
 		add(&boottime, TIME(ret[1] = CALL(SYS_clock_gettime, CLOCK_BOOTTIME, &ts, 0, 0)));
 		add(&nanosleep, TIME(ret[2] = CALL(SYS_clock_nanosleep, CLOCK_MONOTONIC,
@@ -421,7 +468,7 @@ static void system_calls(const char *where)
 	print(&futex, "futex/%s", where);
 }
 
-/* Counts what runs beside this loop, which itself takes so many instructions. */
+/* Counts the instructions of everything that runs beside this loop of 2 * loops instructions. */
 static uint64_t others(uint64_t loops)
 {
 	uint64_t taken = TIME(({
@@ -434,10 +481,10 @@ static uint64_t others(uint64_t loops)
 }
 
 /*
- * What it takes to close the last references to namespaces, with all that is freed after a grace
- * period: the instructions of CLOSED calls of close() and of everything that runs meanwhile, beside
- * a loop that lasts longer than that. close_plain is the same with files which all refer to the
- * initial namespace, so that nothing is freed but themselves.
+ * Closes the last references to namespaces, with all that is freed after a grace period: counts the
+ * instructions of CLOSED calls of close() and of everything that runs in the meantime, beside a loop
+ * that lasts longer than that. close_plain is the same with files that all refer to the initial
+ * namespace: only the files are freed.
  */
 #define CLOSED		1000
 #define SETTLE		(200 * 1000 * 1000 / 2)
@@ -458,6 +505,7 @@ static void deferred(bool namespaces, bool offsets, struct series *series)
 	}
 	if (namespaces)
 		enter(host);
+	/* Not asleep: the tick and RCU run as they do while the instructions are counted. */
 	others(SETTLE);
 	close = TIME({
 		for (i = 0; i < CLOSED; i++)
@@ -471,7 +519,7 @@ static void close_deferred(void)
 	static struct series plain, zero, offsets;
 	unsigned int i;
 
-	for (i = 0; i < 5; i++) {
+	for (i = 0; i < 11; i++) {
 		deferred(false, false, &plain);
 		deferred(true, false, &zero);
 		deferred(true, true, &offsets);
@@ -495,7 +543,7 @@ static unsigned int vmas(void)
 	return count;
 }
 
-/* Gives the task so many VMAs: pages of which every other one may be read. */
+/* Makes the task have wanted VMAs: pages of which every other one may be read. */
 static void make_vmas(unsigned int wanted)
 {
 	unsigned int have = vmas(), i;
@@ -545,8 +593,8 @@ do {									\
 } while (0)
 
 /*
- * Reading CLOCK_MONOTONIC takes longer while the nanoseconds of the real time and of the distance to
- * it carry into the seconds. The latter are whatever the boot gave: make them few.
+ * A read of CLOCK_MONOTONIC takes longer while the nanoseconds of the real time and of the distance
+ * to it carry into the seconds. The nanoseconds of the distance depend on the boot: make them few.
  */
 static void make_carries_rare(void)
 {
@@ -563,10 +611,7 @@ static void make_carries_rare(void)
 		error(1, errno, "clock_settime");
 }
 
-/*
- * Measures the first clock read of an address space, which has no page of the vDSO's data: they are
- * forgotten for it.
- */
+/* Measures the first clock read of an address space: its pages of the vDSO's data are dropped. */
 static void faults(const char *where)
 {
 	static struct series read;
@@ -580,6 +625,7 @@ static void faults(const char *where)
 			sscanf(line, "%lx-%lx", &from, &to);
 	fclose(maps);
 	for (i = 0; i < 201; i++) {
+		settle();
 		if (madvise((void *)from, to - from, MADV_DONTNEED))
 			error(1, errno, "madvise");
 		add(&read, TIME(read_clock()));
@@ -622,7 +668,7 @@ static void set_limit(const char *path, unsigned int value)
 		error(1, errno, "%s", path);
 }
 
-/* The pages that are free, also in the lists of the CPUs; then every cache of objects. */
+/* Prints the free pages, including those in the lists of the CPUs, and every cache of objects. */
 static void phase(const char *name)
 {
 	FILE *zones = fopen("/proc/zoneinfo", "r"), *slabs = fopen("/proc/slabinfo", "r");
@@ -659,8 +705,8 @@ static void grow(unsigned int from, unsigned int to, int flag, bool offsets)
 }
 
 /*
- * Memory: MOST namespaces are kept alive by open files. The control is as many of another kind,
- * kept alive in the same way, which are objects of a cache of their own and nothing else.
+ * Memory: open files keep MOST namespaces alive. The control is as many namespaces of another kind,
+ * kept alive in the same way, which consist of one object of a cache of their own.
  */
 static void memory(const char *name, int flag, bool offsets)
 {
@@ -705,52 +751,18 @@ static void all_live(void)
 	IN_CHILD(live());
 }
 
-static void writer(unsigned int cpu, unsigned long writes)
-{
-	cpu_set_t set;
-	int fd;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set))
-		error(1, errno, "CPU %u", cpu);
-	self = open("/proc/self", O_PATH | O_CLOEXEC);
-	unshare_time();
-	fd = good(open_offsets(O_WRONLY), OFFSETS_FILE);
-	while (writes--)
-		expect(CALL(SYS_write, fd, OFFSETS, strlen(OFFSETS), 0), strlen(OFFSETS),
-		       OFFSETS_FILE);
-}
-
-static void writers(void)
-{
-	const char *writes = getenv("TIMENS_WRITES");
-	pid_t pids[2];
-	unsigned int i;
-
-	if (!writes)
-		error(1, 0, "TIMENS_WRITES is not set");
-	fflush(stdout);
-	for (i = 0; i < 2; i++) {
-		pids[i] = good(fork(), "fork");
-		if (!pids[i]) {
-			writer(i, strtoul(writes, NULL, 10));
-			_exit(0);
-		}
-	}
-	for (i = 0; i < 2; i++)
-		wait_for(pids[i]);
-}
-
 int main(void)
 {
-	const char *what = getenv("TIMENS_BENCH");
+	const char *part = getenv("TIMENS_BENCH");
 	uint64_t least = UINT64_MAX;
 	unsigned int i;
 
-	if (!what)
+	if (!part)
 		error(1, 0, "TIMENS_BENCH is not set");
-	printf("TIMENS-BEGIN %s\n", what);
+	printf("TIMENS-BEGIN %s\n", part);
+	/* Timers end exactly when they are due. */
+	if (prctl(PR_SET_TIMERSLACK, 1))
+		error(1, errno, "PR_SET_TIMERSLACK");
 	for (i = 0; i < 100; i++) {
 		uint64_t nothing = TIME();
 
@@ -761,13 +773,11 @@ int main(void)
 	printf("COUNT overhead %lu\n", overhead);
 	printf("COUNT thousand %lu\n", TIME(asm volatile(".rept 1000; nop; .endr")));
 	host = good(CALL(SYS_open, "/proc/self/ns/time", O_RDONLY | O_CLOEXEC, 0, 0), "ns/time");
-	if (!strcmp(what, "costs"))
+	if (!strcmp(part, "costs"))
 		costs();
-	else if (!strcmp(what, "live"))
+	else if (!strcmp(part, "live"))
 		all_live();
-	else if (!strcmp(what, "writers"))
-		writers();
 	else
-		error(1, 0, "TIMENS_BENCH=%s is unknown", what);
+		error(1, 0, "TIMENS_BENCH=%s is unknown", part);
 	return 0;
 }

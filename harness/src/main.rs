@@ -9,16 +9,16 @@ mod guest;
 mod jobs;
 mod kernel;
 mod session;
+mod vdso;
 
 use anyhow::Result;
-use bench::vdso;
+use bench::vdso as bench_vdso;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use commands::{
     age, bisect, build, check, clients, cover_letter, coverage, faults, fuzz, ide, interactive,
     matrix, mutants, plan::Selection, race, sanitize, test,
 };
 use context::Context;
-use jobs::VdsoImagesOptions;
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -53,9 +53,9 @@ enum Command {
     /// Run container runtimes, CRIU and people's tools.
     Clients(Selection),
     /// Count the instructions of each operation on both kernels.
-    Bench,
+    Bench(bench::Options),
     /// Time clock reads in both kernels' vDSO, on this machine.
-    BenchVdso(vdso::Options),
+    BenchVdso(bench_vdso::Options),
     /// Build, boot and test each commit of the series.
     Bisect(bisect::Options),
     /// Build the series in other configurations, for other machines, by another compiler.
@@ -69,19 +69,21 @@ enum Command {
     /// Build one kernel.
     Build(build::Options),
     #[command(hide = true)]
-    VdsoImages(VdsoImagesOptions),
+    VdsoImages(vdso::check::Options),
 }
 
 /// Runs the command of that name. Returns the exit status.
 fn run(command: Command, name: &str) -> Result<ExitCode> {
     // A part of `test`, in a process of its own.
     if let Command::VdsoImages(options) = &command {
-        return options.check().map(status);
+        return vdso::check::run(options).map(status);
     }
     let context = Context::new()?;
     let _lock = match &command {
         // One only prints, the other locks while it builds.
         Command::CoverLetter | Command::Shell(_) => None,
+        Command::Bench(options) if options.only_draws() => None,
+        Command::BenchVdso(options) if options.only_draws() => None,
         _ => Some(context.lock()?),
     };
     session::forget(&context, name)?;
@@ -100,8 +102,8 @@ fn run(command: Command, name: &str) -> Result<ExitCode> {
         Command::Mutants(options) => mutants::mutants(&context, &options),
         Command::Coverage(selection) => coverage::coverage(&context, &selection),
         Command::Clients(selection) => clients::clients(&context, &selection),
-        Command::Bench => bench::bench(&context),
-        Command::BenchVdso(options) => vdso::bench(&context, &options),
+        Command::Bench(options) => bench::bench(&context, &options),
+        Command::BenchVdso(options) => bench_vdso::bench(&context, &options),
         Command::Bisect(options) => bisect::bisect(&context, &options),
         Command::Matrix(options) => matrix::matrix(&context, &options),
         Command::Check => check::check(&context),
@@ -111,7 +113,7 @@ fn run(command: Command, name: &str) -> Result<ExitCode> {
         }
         Command::Ide => ide::ide(&context),
         Command::Build(options) => build::build(&context, &options),
-        Command::VdsoImages(options) => options.check(),
+        Command::VdsoImages(options) => vdso::check::run(&options),
     };
     good.map(status)
 }
@@ -129,7 +131,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     run(arguments.command, name).unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
-        match error.is::<vdso::TooNoisy>() {
+        match error.is::<bench_vdso::TooNoisy>() {
             true => ExitCode::from(3),
             false => ExitCode::FAILURE,
         }

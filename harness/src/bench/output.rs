@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the guest's program prints: see harness/guest/bench.c.
+//! The output of the guest's program: see harness/guest/bench.c.
 
 use anyhow::{bail, ensure, Context, Result};
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ impl Output {
         Ok(output)
     }
 
-    /// Takes what `other` has.
+    /// Adds the output of another guest.
     pub fn merge(&mut self, other: Self) {
         self.samples.extend(other.samples);
         self.counts.extend(other.counts);
@@ -54,7 +54,7 @@ impl Output {
             "SAMPLES" => {
                 let name = name()?;
                 let samples = words
-                    .map(|word| word.parse().context("a sample is no number"))
+                    .map(|word| word.parse().context("a sample is not a number"))
                     .collect::<Result<Vec<f64>>>()?;
                 ensure!(!samples.is_empty(), "there are no samples");
                 let old = self.samples.insert(name, samples);
@@ -77,9 +77,9 @@ impl Output {
                     phase.caches.insert(name, cache);
                 }
             }
-            // For whoever follows the guest.
+            // Markers of the guest's progress.
             marker if marker.starts_with("TIMENS-") => {}
-            _ => bail!("the line is none of the program's"),
+            _ => bail!("the line is not one of the program's"),
         }
         Ok(())
     }
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_the_program_prints() {
+    fn reads_the_output() {
         let output = Output::parse(
             "TIMENS-GUEST-BOOT\nTIMENS-BEGIN costs\nCOUNT thousand 1000\nSAMPLES unshare/zero 3 1 2\n\
              PAGES zero-before 1200\nSLAB zero-before slabinfo - version: 2.1\n\
@@ -132,14 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_told() {
+    fn reports_unknown_lines() {
         for (line, why) in [
             ("SAMPLES x", "no samples"),
-            ("SAMPLES x 1 two", "no number"),
+            ("SAMPLES x 1 two", "not a number"),
             ("SAMPLES", "no name"),
             ("COUNT x", "missing"),
             ("SLAB x filp 1 2", "slabinfo"),
-            ("bench: unshare: Operation not permitted", "none of the"),
+            ("bench: unshare: Operation not permitted", "not one of"),
         ] {
             let error = format!("{:#}", Output::parse(line).unwrap_err());
             assert!(error.contains(why) && error.contains(line), "{error}");

@@ -4,24 +4,36 @@
 
 use anyhow::{Context, Result};
 use plotters::{
-    coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter},
+    coord::{
+        ranged1d::{AsRangedCoord, Ranged, ValueFormatter},
+        Shift,
+    },
     prelude::*,
 };
 use std::path::Path;
 
 const WIDTH: u32 = 860;
-/// The height of a bar, and of what is around them.
+const MARGIN: i32 = 14;
+/// The height of the caption and the legend, of a bar, and of the axis below the bars.
+const HEADER: u32 = 66;
 const BAR: u32 = 16;
-const MARGINS: u32 = 80;
+const AXIS: u32 = 40;
+/// The width of the rows' names, and of an entry of the legend.
+const NAMES: u32 = 235;
+const ENTRY: i32 = 205;
+const CAPTION_FONT: (&str, i32) = ("sans-serif", 17);
 const FONT: (&str, i32) = ("sans-serif", 13);
+const VALUE_FONT: (&str, i32) = ("sans-serif", 11);
 /// The part of a row's band that its bars fill.
 const FILL: f64 = 0.8;
 
-/// Pairs of one hue, a light and a dark one, on a ground of their own: as clear on a dark page.
-pub const STOCK_LIGHT: RGBColor = RGBColor(158, 173, 190);
-pub const STOCK: RGBColor = RGBColor(84, 104, 128);
-pub const OURS_LIGHT: RGBColor = RGBColor(255, 178, 102);
-pub const OURS: RGBColor = RGBColor(214, 98, 0);
+/// A light and a dark colour of one hue for each kernel. The charts have a ground of their own: they
+/// are as clear on a dark page.
+pub const C_LIGHT: RGBColor = RGBColor(158, 173, 190);
+pub const C: RGBColor = RGBColor(84, 104, 128);
+pub const RUST_LIGHT: RGBColor = RGBColor(255, 178, 102);
+pub const RUST: RGBColor = RGBColor(214, 98, 0);
+const AXIS_COLOUR: RGBColor = RGBColor(120, 120, 120);
 
 /// The bars of one colour.
 pub struct Series {
@@ -35,7 +47,7 @@ pub struct Chart<'a> {
     pub caption: &'a str,
     pub rows: Vec<String>,
     pub series: Vec<Series>,
-    /// How many digits of the values are shown behind the point.
+    /// The decimal digits of the values.
     pub digits: usize,
     /// Whether the bars are as long as the logarithms.
     pub logarithmic: bool,
@@ -61,21 +73,25 @@ impl Chart<'_> {
         X::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
     {
         let bands = (self.rows.len() * self.series.len()) as u32;
-        let size = (WIDTH, MARGINS + (f64::from(bands * BAR) / FILL) as u32);
-        let root = SVGBackend::new(path, size).into_drawing_area();
+        let height = HEADER + (f64::from(bands * BAR) / FILL) as u32 + AXIS;
+        let root = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
         root.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(&root)
-            .caption(self.caption, ("sans-serif", 17))
-            .margin(14)
+        let (header, body) = root.split_vertically(HEADER);
+        self.draw_header(&header)?;
+        let mut chart = ChartBuilder::on(&body)
+            .margin_left(MARGIN)
+            .margin_right(2 * MARGIN)
+            .margin_bottom(MARGIN)
             .x_label_area_size(26)
-            .y_label_area_size(235)
+            .y_label_area_size(NAMES)
             // The first row at the top.
             .build_cartesian_2d(axis, self.rows.len() as f64 - 0.5..-0.5)?;
         chart
             .configure_mesh()
             .disable_y_mesh()
             .light_line_style(TRANSPARENT)
-            .x_label_formatter(&|x| x.to_string())
+            .axis_style(AXIS_COLOUR)
+            .x_label_formatter(&|x| thousands(*x, 0))
             .y_labels(self.rows.len())
             .y_label_formatter(&|y| {
                 let row = self.rows.get(y.round() as usize);
@@ -85,30 +101,57 @@ impl Chart<'_> {
             .draw()?;
         let height = FILL / self.series.len() as f64;
         for (place, series) in self.series.iter().enumerate() {
-            let colour = series.colour;
             let top = |band: usize| band as f64 - FILL / 2.0 + place as f64 * height;
             let bars = series.values.iter().enumerate().map(|(band, &value)| {
                 let corners = [(origin, top(band)), (value, top(band) + height * 0.92)];
-                Rectangle::new(corners, colour.filled())
+                Rectangle::new(corners, series.colour.filled())
             });
-            chart.draw_series(bars)?.label(series.title).legend(move |(x, y)| {
-                Rectangle::new([(x, y - 5), (x + 14, y + 5)], colour.filled())
-            });
-            let digits = self.digits;
+            chart.draw_series(bars)?;
             let texts = series.values.iter().enumerate().map(|(band, &value)| {
                 EmptyElement::at((value, top(band)))
-                    + Text::new(format!("{value:.digits$}"), (4, 1), ("sans-serif", 11))
+                    + Text::new(thousands(value, self.digits), (4, 2), VALUE_FONT)
             });
             chart.draw_series(texts)?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
-            .background_style(WHITE)
-            .border_style(RGBColor(200, 200, 200))
-            .label_font(FONT)
-            .draw()?;
         root.present()?;
         Ok(())
+    }
+
+    /// Draws the caption and below it, outside of the bars, the legend.
+    fn draw_header<'a>(&self, area: &DrawingArea<SVGBackend<'a>, Shift>) -> Result<()> {
+        area.draw(&Text::new(self.caption, (MARGIN, MARGIN), CAPTION_FONT))?;
+        for (entry, series) in self.series.iter().enumerate() {
+            let (left, top) = (MARGIN + entry as i32 * ENTRY, MARGIN + 28);
+            let square = [(left, top), (left + 14, top + 11)];
+            area.draw(&Rectangle::new(square, series.colour.filled()))?;
+            area.draw(&Text::new(series.title, (left + 20, top), FONT))?;
+        }
+        Ok(())
+    }
+}
+
+/// A number with a comma between each three digits.
+fn thousands(value: f64, digits: usize) -> String {
+    let text = format!("{value:.digits$}");
+    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
+    let mut grouped = String::new();
+    for (at, digit) in whole.chars().enumerate() {
+        if at > 0 && digit.is_ascii_digit() && (whole.len() - at) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_digits() {
+        assert_eq!(thousands(1234567.0, 0), "1,234,567");
+        assert_eq!(thousands(123.456, 1), "123.5");
+        assert_eq!(thousands(0.0, 0), "0");
     }
 }

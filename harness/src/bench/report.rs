@@ -2,49 +2,55 @@
 
 //! The comparison as a table, as JSON and as charts.
 
-use super::rows::{Figure, Line, Measured, Verdict, ROWS};
-use crate::{
-    bench::plot::{Chart, Series, OURS, STOCK},
-    session::statistics::{low, median},
+use super::{
+    plot::{Chart, Series, C, RUST},
+    rows::{Figure, Line, Measured, Mode, Spread, Verdict, ROWS},
 };
+use crate::guest::COUNTING;
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, fs, path::Path};
 
-/// The samples of a cycle, which are also shown by their growth.
+/// The samples of a cycle whose growth is shown.
 const CYCLE: [&str; 7] =
     ["unshare", "write", "setns_first", "setns_in", "first_read", "setns_out", "close"];
-/// What a cycle of [`CYCLE`] is repeated with: the suffixes of the samples.
+/// The quantities that a cycle of [`CYCLE`] is repeated with: the suffixes of the samples.
 const GROWTHS: [(&str, &[&str]); 2] = [
     ("VMAs", &["vmas10", "vmas1000", "vmas30000"]),
     ("live namespaces", &["live1", "live100", "live10000", "live100000"]),
 ];
 
-/// How one cost grows.
-#[derive(Serialize)]
+/// The growth of one cost.
+#[derive(Deserialize, Serialize)]
 struct Growth {
-    name: &'static str,
-    with: &'static str,
+    name: String,
+    with: String,
     /// The medians, in the order of [`GROWTHS`].
-    stock: Vec<f64>,
-    ours: Vec<f64>,
+    #[serde(rename = "stock")]
+    c: Vec<f64>,
+    #[serde(rename = "ours")]
+    rust: Vec<f64>,
 }
 
-#[derive(Serialize)]
+#[derive(Deserialize, Serialize)]
 pub struct Report {
     commands: Vec<String>,
     rows: Vec<Line>,
     growth: Vec<Growth>,
     /// The objects that each namespace consists of: the caches, and the bytes of one.
-    stock_objects: BTreeMap<String, f64>,
-    our_objects: BTreeMap<String, f64>,
-    /// The low and the median of all samples.
-    stock_samples: BTreeMap<String, Figure>,
-    our_samples: BTreeMap<String, Figure>,
+    #[serde(rename = "stock_objects")]
+    c_objects: BTreeMap<String, f64>,
+    #[serde(rename = "our_objects")]
+    rust_objects: BTreeMap<String, f64>,
+    /// The figures of all samples.
+    #[serde(rename = "stock_samples")]
+    c_samples: BTreeMap<String, Figure>,
+    #[serde(rename = "our_samples")]
+    rust_samples: BTreeMap<String, Figure>,
 }
 
 impl Report {
-    pub fn new(stock: &Measured, ours: &Measured) -> Result<Self> {
+    pub fn new(c: &Measured, rust: &Measured) -> Result<Self> {
         let mut growth = vec![];
         for (with, suffixes) in GROWTHS {
             for name in CYCLE {
@@ -53,7 +59,12 @@ impl Report {
                     let medians = suffixes.iter().map(|suffix| Ok(of(suffix)?.median));
                     medians.collect()
                 };
-                growth.push(Growth { name, with, stock: medians(stock)?, ours: medians(ours)? });
+                growth.push(Growth {
+                    name: name.to_owned(),
+                    with: with.to_owned(),
+                    c: medians(c)?,
+                    rust: medians(rust)?,
+                });
             }
         }
         let objects = |measured: &Measured| -> Result<BTreeMap<String, f64>> {
@@ -62,96 +73,121 @@ impl Report {
         };
         let samples = |measured: &Measured| {
             let all = measured.output.samples.iter();
-            all.map(|(name, samples)| {
-                let figure = Figure { low: low(samples), median: median(samples) };
-                (name.clone(), figure)
-            })
-            .collect()
+            all.map(|(name, samples)| (name.clone(), Figure::of(samples))).collect()
         };
         Ok(Self {
             commands: vec![
                 "make bench".to_owned(),
-                format!("qemu-system-x86_64 {} …", crate::guest::COUNTING.join(" ")),
+                format!("qemu-system-x86_64 {} …", COUNTING.join(" ")),
             ],
-            rows: ROWS.iter().map(|row| row.judge(stock, ours)).collect(),
+            rows: ROWS.iter().map(|row| row.judge(c, rust)).collect(),
             growth,
-            stock_objects: objects(stock)?,
-            our_objects: objects(ours)?,
-            stock_samples: samples(stock),
-            our_samples: samples(ours),
+            c_objects: objects(c)?,
+            rust_objects: objects(rust)?,
+            c_samples: samples(c),
+            rust_samples: samples(rust),
         })
     }
 
+    /// Reads a report that was saved into a directory.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let path = dir.join("bench.json");
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} is no saved report", path.display()))
+    }
+
+    /// The rows that passed, failed and were skipped, of those with a limit.
+    ///
+    /// A row that was not measured has failed, unless it has no limit.
+    fn counts(&self) -> [usize; 3] {
+        let mut counts = [0; 3];
+        for line in &self.rows {
+            let limited = line.limit.is_some();
+            match line.verdict {
+                Verdict::Pass | Verdict::Chance => counts[0] += 1,
+                Verdict::Fail => counts[1] += 1,
+                Verdict::NotMeasured(_) if limited => counts[1] += 1,
+                Verdict::NotMeasured(_) => counts[2] += 1,
+                Verdict::NoLimit => {}
+            }
+        }
+        counts
+    }
+
     pub fn passed(&self) -> bool {
-        let passed = |line: &Line| match line.verdict {
-            Verdict::Good | Verdict::Told => true,
-            Verdict::Bad => false,
-            // What must be something must be known.
-            Verdict::NotMeasured(_) => line.limit.is_none(),
-        };
-        self.rows.iter().all(passed)
+        self.counts()[1] == 0
     }
 
     /// Writes the table, the JSON and the charts into a directory.
     pub fn save(&self, dir: &Path) -> Result<()> {
         fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        let write = |name: &str, text: String| {
-            let path = dir.join(name);
-            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-        };
-        write("bench.json", serde_json::to_string_pretty(self)? + "\n")?;
-        write("bench.txt", format!("{self}\n"))?;
-        self.costs().draw(&dir.join("bench-costs.svg"))?;
-        self.growths().draw(&dir.join("bench-growth.svg"))
+        write(dir, "bench.json", &serde_json::to_string_pretty(self)?)?;
+        self.show(dir)
     }
 
-    /// The rows that are costs of the same size, by their medians.
-    fn costs(&self) -> Chart<'_> {
-        let figures = |line: &Line| Some((line.stock?.median, line.ours?.median));
-        let shown: Vec<_> = self
-            .rows
-            .iter()
-            .filter_map(|line| Some((line.name, figures(line)?)))
-            .filter(|(name, _)| CHARTED.contains(name))
-            .collect();
-        Chart {
+    /// Writes the table and the charts into a directory.
+    pub fn show(&self, dir: &Path) -> Result<()> {
+        write(dir, "bench.txt", &self.to_string())?;
+        self.costs()?.draw(&dir.join("bench-costs.svg"))?;
+        self.growths()?.draw(&dir.join("bench-growth.svg"))
+    }
+
+    /// Costs of the same size, by their medians.
+    fn costs(&self) -> Result<Chart<'_>> {
+        let [mut c, mut rust] = [vec![], vec![]];
+        for name in COSTS {
+            let line = self.rows.iter().find(|line| line.name == name);
+            let figures = line.and_then(|line| Some((line.c?, line.rust?)));
+            let figures = figures.with_context(|| format!("there are no figures of {name}"))?;
+            c.push(figures.0.median);
+            rust.push(figures.1.median);
+        }
+        Ok(Chart {
             caption: "Operations on a time namespace: instructions, less is better",
-            rows: shown.iter().map(|(name, _)| (*name).to_owned()).collect(),
-            series: series(
-                shown.iter().map(|(_, (stock, _))| *stock).collect(),
-                shown.iter().map(|(_, (_, ours))| *ours).collect(),
-            ),
+            rows: COSTS.map(str::to_owned).into(),
+            series: series(c, rust),
             digits: 0,
             logarithmic: false,
-        }
+        })
     }
 
-    /// What the implementations differ in, with growing numbers.
-    fn growths(&self) -> Chart<'_> {
+    /// The differences of the kernels with growing numbers.
+    fn growths(&self) -> Result<Chart<'_>> {
         let mut rows = vec![];
-        let [mut stock, mut ours] = [vec![], vec![]];
-        for (with, suffixes) in GROWTHS {
-            let shown = |growth: &&Growth| growth.with == with && GROWING.contains(&growth.name);
-            for growth in self.growth.iter().filter(shown) {
-                let row = |suffix: &&str| format!("{}, {} {with}", growth.name, count(suffix));
-                rows.extend(suffixes.iter().map(row));
-                stock.extend(&growth.stock);
-                ours.extend(&growth.ours);
+        let [mut c, mut rust] = [vec![], vec![]];
+        for (name, with) in GROWING {
+            let growth = self.growth.iter().find(|g| g.name == name && g.with == with);
+            let growth = growth.with_context(|| format!("there is no growth of {name}"))?;
+            let suffixes = GROWTHS.into_iter().find(|(key, _)| *key == with);
+            let suffixes = suffixes.map_or(&[][..], |(_, suffixes)| suffixes);
+            for at in [0, suffixes.len() / 2, suffixes.len() - 1] {
+                let number = count(suffixes[at]);
+                rows.push(format!("{}, {number} {with}", name.replace('_', " ")));
+                c.push(growth.c[at]);
+                rust.push(growth.rust[at]);
             }
         }
-        Chart {
-            caption: "How costs grow: instructions, less is better",
+        Ok(Chart {
+            caption: "Growth of costs: instructions, less is better (logarithmic)",
             rows,
-            series: series(stock, ours),
+            series: series(c, rust),
             digits: 0,
             logarithmic: true,
-        }
+        })
     }
 }
 
-fn series(stock: Vec<f64>, ours: Vec<f64>) -> Vec<Series> {
+fn write(dir: &Path, name: &str, text: &str) -> Result<()> {
+    let path = dir.join(name);
+    fs::write(&path, format!("{text}\n"))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn series(c: Vec<f64>, rust: Vec<f64>) -> Vec<Series> {
     let of = |title, colour, values| Series { title, colour, values };
-    vec![of("stock", STOCK, stock), of("ours", OURS, ours)]
+    vec![of("C kernel", C, c), of("Rust kernel", RUST, rust)]
 }
 
 /// The number in a suffix of [`GROWTHS`].
@@ -159,27 +195,18 @@ fn count(suffix: &str) -> &str {
     suffix.trim_start_matches(char::is_alphabetic)
 }
 
-/// The costs that the chart of the growth shows.
-const GROWING: [&str; 3] = ["unshare", "setns_in", "setns_out"];
-
-/// The rows that the chart of the costs shows.
-const CHARTED: [&str; 15] = [
+/// The rows of the chart of the costs.
+const COSTS: [&str; 6] = [
     "unshare(CLONE_NEWTIME)",
     "unshare + write of both offsets",
     "read of timens_offsets, open to close",
     "first join by fork",
-    "later join by fork",
-    "setns in, first to join",
     "setns in",
-    "setns out",
-    "setns in, offsets 0",
-    "setns out, offsets 0",
     "last close",
-    "last close, with RCU",
-    "clock_gettime, ns",
-    "timerfd_settime, ns",
-    "futex with timeout, ns",
 ];
+
+/// The costs of the chart of the growth: three numbers of each.
+const GROWING: [(&str, &str); 2] = [("setns_in", "VMAs"), ("unshare", "live namespaces")];
 
 /// A figure, with digits where it is small.
 fn number(value: f64) -> String {
@@ -189,14 +216,46 @@ fn number(value: f64) -> String {
     }
 }
 
+/// The values of samples that are not exact, with their shares, or their quantiles.
+fn spread(samples: &Option<Spread>, exact: Option<Figure>) -> String {
+    match samples {
+        Some(Spread::Modes(modes)) => {
+            let mode =
+                |mode: &Mode| format!("{} ({:.0} %)", number(mode.value), 100.0 * mode.share);
+            modes.iter().map(mode).collect::<Vec<_>>().join(", ")
+        }
+        Some(Spread::Quantiles(quantiles)) => quantiles.map(number).join(" "),
+        None => exact.map_or(String::new(), |figure| number(figure.median)),
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.verdicts(f)?;
+        self.spreads(f)?;
+        self.growth_table(f)?;
+        for (kernel, objects) in [("C", &self.c_objects), ("Rust", &self.rust_objects)] {
+            let objects: Vec<_> =
+                objects.iter().map(|(name, size)| format!("{name} ({size})")).collect();
+            writeln!(
+                f,
+                "\n{kernel} kernel: objects of a namespace with offsets that a file keeps alive: {}",
+                objects.join(", ")
+            )?;
+        }
+        let [passed, failed, skipped] = self.counts();
+        write!(f, "\n{passed} passed, {failed} failed, {skipped} skipped")
+    }
+}
+
+impl Report {
+    fn verdicts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:38} {:>19} {:>19}\n{:38} {:>9} {:>9} {:>9} {:>9} {:>6}  must be",
+            "{:41} {:>19} {:>19}\n{:41} {:>9} {:>9} {:>9} {:>9} {:>6}  limit",
             "",
-            "stock",
-            "ours",
+            "C kernel",
+            "Rust kernel",
             "instructions, where no other unit",
             "low",
             "median",
@@ -205,8 +264,8 @@ impl fmt::Display for Report {
             "ratio",
         )?;
         for line in &self.rows {
-            write!(f, "{:38}", line.name)?;
-            for figure in [line.stock, line.ours] {
+            write!(f, "{:41}", line.name)?;
+            for figure in [line.c, line.rust] {
                 let [low, median] = match figure {
                     Some(figure) => [figure.low, figure.median].map(number),
                     None => ["-", "-"].map(str::to_owned),
@@ -214,52 +273,55 @@ impl fmt::Display for Report {
                 write!(f, " {low:>9} {median:>9}")?;
             }
             let ratio = line.ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.3}"));
-            let limit = line.limit.as_deref().unwrap_or("");
+            let limit = line.limit.as_deref().unwrap_or("(no limit)");
             let verdict = match &line.verdict {
-                Verdict::Good => "PASS",
-                Verdict::Bad => "FAIL",
-                Verdict::Told => "",
+                Verdict::Pass => "PASS",
+                Verdict::Chance => "PASS, equal but for chance",
+                Verdict::Fail => "FAIL",
+                Verdict::NoLimit => "",
                 Verdict::NotMeasured(why) => &format!("not measured: {why}"),
             };
-            let text = format!(" {ratio:>6}  {limit:16} {verdict}");
+            let text = format!(" {ratio:>6}  {limit:12} {verdict}");
             writeln!(f, "{}", text.trim_end())?;
         }
+        Ok(())
+    }
+
+    fn spreads(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let spread_rows = self.rows.iter().filter_map(|line| Some((line, line.spread.as_ref()?)));
+        if spread_rows.clone().next().is_none() {
+            return Ok(());
+        }
+        writeln!(
+            f,
+            "\nrows that are not exact: values and their shares, or the 5th, 25th, 50th, 75th and 95th \
+             percentile"
+        )?;
+        for (line, [c, rust]) in spread_rows {
+            writeln!(f, "{:41} C    {}", line.name, spread(c, line.c))?;
+            writeln!(f, "{:41} Rust {}", "", spread(rust, line.rust))?;
+        }
+        Ok(())
+    }
+
+    fn growth_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (with, suffixes) in GROWTHS {
-            writeln!(f, "\nmedians with {with}")?;
-            write!(f, "{:14}", "")?;
-            for kernel in ["stock", "ours"] {
+            writeln!(f, "\nmedians by the number of {with}")?;
+            write!(f, "{:12}", "")?;
+            for kernel in ["C", "Rust"] {
                 for suffix in suffixes {
-                    write!(f, " {:>13}", format!("{kernel} {}", count(suffix)))?;
+                    write!(f, " {:>11}", format!("{kernel} {}", count(suffix)))?;
                 }
             }
             writeln!(f)?;
             for growth in self.growth.iter().filter(|growth| growth.with == with) {
-                write!(f, "{:14}", growth.name)?;
-                for value in growth.stock.iter().chain(&growth.ours) {
-                    write!(f, " {value:13.0}")?;
+                write!(f, "{:12}", growth.name)?;
+                for value in growth.c.iter().chain(&growth.rust) {
+                    write!(f, " {value:11.0}")?;
                 }
                 writeln!(f)?;
             }
         }
-        for (kernel, objects) in [("stock", &self.stock_objects), ("ours", &self.our_objects)] {
-            let objects: Vec<_> =
-                objects.iter().map(|(name, size)| format!("{name} ({size})")).collect();
-            writeln!(
-                f,
-                "\n{kernel}: a namespace with offsets that a file keeps alive has an object of: {}",
-                objects.join(", ")
-            )?;
-        }
-        let lines = |wanted: fn(&Verdict) -> bool| {
-            self.rows.iter().filter(|line| wanted(&line.verdict)).count()
-        };
-        write!(
-            f,
-            "\n{} good, {} bad, {} not measured, {} only told",
-            lines(|verdict| *verdict == Verdict::Good),
-            lines(|verdict| *verdict == Verdict::Bad),
-            lines(|verdict| matches!(verdict, Verdict::NotMeasured(_))),
-            lines(|verdict| *verdict == Verdict::Told),
-        )
+        Ok(())
     }
 }

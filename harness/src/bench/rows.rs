@@ -1,25 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The rows of the comparison: how each figure is made of what was measured, and what it must be.
+//! The rows of the comparison: the formula of each figure, and its limit.
 
 use super::{
-    output::{Cache, Output},
+    judge::{worse, ENOUGH},
+    output::{Cache, Output, Phase},
     size::Size,
 };
-use crate::session::statistics::{low, median, median_at_least};
+use crate::session::statistics::{
+    high, low, median, median_at_least, median_at_most, modes, quantile,
+};
 use anyhow::{bail, Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 use Formula::{
     Difference, Growth, KernelText, Memory, ModuleSize, Paired, Panics, Samples, Seconds, Sum,
     TextElsewhere, TextWithCalls,
 };
-use Limit::{Itself, Nothing, OfStock};
+use Limit::{Absolute, NoLimit, OfC};
 
-/// How many namespaces the guest keeps alive to see their memory.
+/// The namespaces that the guest keeps alive to measure their memory.
 const NAMESPACES: f64 = 100_000.0;
 
-/// What was measured of one kernel.
+/// The measurements of one kernel.
 pub struct Measured {
     pub output: Output,
     pub size: Size,
@@ -27,7 +30,7 @@ pub struct Measured {
     pub size_with_calls: Option<Size>,
     /// The functions of the whole kernel.
     pub kernel_text: u64,
-    /// Those of the page for the vDSO which lie in objects that have other things too.
+    /// The functions of the vDSO's page in objects that have other things too.
     pub elsewhere: u64,
     /// The functions of `core::panicking` that the objects refer to.
     pub panics: u64,
@@ -35,37 +38,66 @@ pub struct Measured {
     pub seconds: f64,
 }
 
-/// A figure of one kernel. What is measured once only has both the same.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+/// A figure of one kernel. All parts of one that is measured once are the same.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Figure {
+    /// One in twenty samples does not exceed it.
     pub low: f64,
     pub median: f64,
+    /// One in twenty samples does not fall below it. Older results do not have it.
+    #[serde(default)]
+    pub high: f64,
 }
 
 impl Figure {
+    pub fn of(samples: &[f64]) -> Self {
+        Self { low: low(samples), median: median(samples), high: high(samples) }
+    }
+
     fn once(value: f64) -> Self {
-        Self { low: value, median: value }
+        Self { low: value, median: value, high: value }
     }
 
     fn with(self, other: Self, of: impl Fn(f64, f64) -> f64) -> Self {
-        Self { low: of(self.low, other.low), median: of(self.median, other.median) }
+        Self {
+            low: of(self.low, other.low),
+            median: of(self.median, other.median),
+            high: of(self.high, other.high),
+        }
     }
 
-    fn greatest(self) -> f64 {
+    fn worst(self) -> f64 {
         self.low.max(self.median)
     }
 }
 
-/// How a figure is made. The names are those of the guest's samples.
+/// A figure, with the samples that it summarises where there are any.
+struct Evaluated {
+    figure: Figure,
+    samples: Option<Vec<f64>>,
+}
+
+impl Evaluated {
+    fn of(samples: Vec<f64>) -> Self {
+        Self { figure: Figure::of(&samples), samples: Some(samples) }
+    }
+
+    fn alone(figure: Figure) -> Self {
+        Self { figure, samples: None }
+    }
+}
+
+/// The formula of a figure. The names are those of the guest's samples.
 #[derive(Clone, Copy)]
 pub enum Formula {
     Samples(&'static str),
+    /// The sum of two samples of the same cycle.
     Sum(&'static str, &'static str),
     /// The first without the second, its control.
     Difference(&'static str, &'static str),
     /// The same, of samples that were taken in turns and vary from one turn to the next.
     Paired(&'static str, &'static str),
-    /// How many times the second the first is.
+    /// The ratio of the first to the second.
     Growth(&'static str, &'static str),
     /// The bytes of a namespace of that phase.
     Memory(&'static str),
@@ -86,21 +118,20 @@ impl fmt::Display for Formula {
             Difference(whole, control) => write!(f, "{whole} - {control}"),
             Paired(whole, control) => write!(
                 f,
-                "median of {whole} - {control} taken in turns; for the low, the least that it is, with \
-                 97.5 % confidence"
+                "median of {whole} - {control} taken in turns; low and high: its bounds with \
+                 97.5 % confidence each"
             ),
             Growth(large, small) => write!(f, "{large} / {small}"),
             Memory(phase) => write!(
                 f,
-                "pages that {NAMESPACES} namespaces take, {phase}, each kept alive by a file, without \
-                 the pages that as many UTS namespaces take beside those of their own cache; bytes \
-                 of one"
+                "pages of {NAMESPACES} namespaces, {phase}, each kept alive by a file, without the \
+                 pages of as many UTS namespaces but for those of their own cache; bytes of one"
             ),
             ModuleSize(_) => write!(f, "sections of the objects that only this implementation has"),
             TextWithCalls => write!(f, "the same, built without CONFIG_RUST_INLINE_HELPERS"),
             TextElsewhere => write!(
                 f,
-                "the same, with TimensPage's functions and those that unmap the page, wherever they are"
+                "the same, with TimensPage's functions and those that unmap the page, in any object"
             ),
             Panics => write!(f, "undefined symbols of core::panicking in the objects"),
             KernelText => write!(f, "sizes of all functions of vmlinux"),
@@ -112,15 +143,15 @@ impl fmt::Display for Formula {
     }
 }
 
-/// What a figure must be.
+/// The limit of a figure.
 #[derive(Clone, Copy)]
 pub enum Limit {
-    /// At most so many times stock's.
-    OfStock(f64),
+    /// At most this many times the C kernel's.
+    OfC(f64),
     /// At most this.
-    Itself(f64),
-    /// Anything: it is only told.
-    Nothing,
+    Absolute(f64),
+    /// The figure is only shown.
+    NoLimit,
 }
 
 pub struct Row {
@@ -134,136 +165,133 @@ const fn row(name: &'static str, formula: Formula, limit: Limit) -> Row {
 }
 
 pub const ROWS: &[Row] = &[
-    row("unshare(CLONE_NEWTIME)", Samples("unshare/zero"), OfStock(0.40)),
-    row("unshare + write of both offsets", Sum("unshare/offsets", "write/offsets"), OfStock(1.0)),
-    row("unshare of a namespace with offsets", Samples("unshare/copy"), OfStock(1.0)),
-    row("read of timens_offsets, open to close", Samples("read_whole"), OfStock(1.0)),
-    row("read of timens_offsets, open before", Samples("read_again"), OfStock(1.0)),
-    row("write of timens_offsets, open before", Samples("write_again"), OfStock(1.0)),
-    row("first join by fork", Paired("fork_first/offsets", "fork_plain/offsets"), OfStock(1.0)),
-    row(
-        "first join by fork, offsets 0",
-        Paired("fork_first/zero", "fork_plain/zero"),
-        OfStock(1.0),
-    ),
-    row("later join by fork", Paired("fork_later/offsets", "fork_plain/offsets"), OfStock(1.0)),
-    row(
-        "later join by fork, offsets 0",
-        Paired("fork_later/zero", "fork_plain/zero"),
-        OfStock(1.0),
-    ),
-    row("first join by exec", Paired("exec_first/offsets", "exec_plain/offsets"), OfStock(1.0)),
-    row("later join by exec", Paired("exec_later/offsets", "exec_plain/offsets"), OfStock(1.0)),
-    row("unshare + fork + exit", Sum("unshare/zero", "fork_first/zero"), Nothing),
-    row("vfork + exec + exit", Samples("exec_first/offsets"), Nothing),
-    row("setns in, first to join", Samples("setns_first/offsets"), OfStock(1.0)),
-    row("setns in", Samples("setns_in/offsets"), OfStock(1.0)),
-    row("setns out", Samples("setns_out/offsets"), OfStock(1.0)),
-    row("setns in, first, offsets 0", Samples("setns_first/zero"), OfStock(1.0)),
-    row("setns in, offsets 0", Samples("setns_in/zero"), OfStock(1.0)),
-    row("setns out, offsets 0", Samples("setns_out/zero"), OfStock(1.0)),
-    row("first clock read after setns", Samples("first_read/offsets"), Nothing),
-    row("first clock read of a program, host", Samples("first_clock/host"), Nothing),
-    row("first clock read of a program, ns", Samples("first_clock/ns"), Nothing),
-    row("fork + exit, host", Samples("fork_plain/zero"), Nothing),
-    row("last close", Samples("close/offsets"), OfStock(1.0)),
-    row("last close, offsets 0", Samples("close/zero"), OfStock(1.0)),
-    row("last close, with RCU", Difference("close_deferred/offsets", "close_plain"), OfStock(1.0)),
+    row("unshare(CLONE_NEWTIME)", Samples("unshare/zero"), OfC(0.40)),
+    row("unshare + write of both offsets", Sum("unshare/offsets", "write/offsets"), OfC(1.0)),
+    row("unshare of a namespace with offsets", Samples("unshare/copy"), OfC(1.0)),
+    row("read of timens_offsets, open to close", Samples("read_whole"), OfC(1.0)),
+    row("read of timens_offsets, open before", Samples("read_again"), OfC(1.0)),
+    row("write of timens_offsets, open before", Samples("write_again"), OfC(1.0)),
+    row("first join by fork", Paired("fork_first/offsets", "fork_plain/offsets"), OfC(1.0)),
+    row("first join by fork, offsets 0", Paired("fork_first/zero", "fork_plain/zero"), OfC(1.0)),
+    row("later join by fork", Paired("fork_later/offsets", "fork_plain/offsets"), OfC(1.0)),
+    row("later join by fork, offsets 0", Paired("fork_later/zero", "fork_plain/zero"), OfC(1.0)),
+    row("first join by exec", Paired("exec_first/offsets", "exec_plain/offsets"), OfC(1.0)),
+    row("later join by exec", Paired("exec_later/offsets", "exec_plain/offsets"), OfC(1.0)),
+    row("unshare + fork + exit", Sum("unshare/zero", "fork_first/zero"), NoLimit),
+    row("vfork + exec + exit", Samples("exec_first/offsets"), NoLimit),
+    row("setns in, first to join", Samples("setns_first/offsets"), OfC(1.0)),
+    row("setns in", Samples("setns_in/offsets"), OfC(1.0)),
+    row("setns out", Samples("setns_out/offsets"), OfC(1.0)),
+    row("setns in, first, offsets 0", Samples("setns_first/zero"), OfC(1.0)),
+    row("setns in, offsets 0", Samples("setns_in/zero"), OfC(1.0)),
+    row("setns out, offsets 0", Samples("setns_out/zero"), OfC(1.0)),
+    row("first clock read after setns", Samples("first_read/offsets"), NoLimit),
+    row("first clock read of a program, host", Samples("first_clock/host"), NoLimit),
+    row("first clock read of a program, namespace", Samples("first_clock/ns"), NoLimit),
+    row("fork + exit, host", Samples("fork_plain/zero"), NoLimit),
+    row("last close", Samples("close/offsets"), OfC(1.0)),
+    row("last close, offsets 0", Samples("close/zero"), OfC(1.0)),
+    row("last close, with RCU", Difference("close_deferred/offsets", "close_plain"), OfC(1.0)),
     row(
         "last close, with RCU, offsets 0",
         Difference("close_deferred/zero", "close_plain"),
-        OfStock(1.0),
+        OfC(1.0),
     ),
     row(
         "setns in, 30,000 VMAs / 10",
         Growth("setns_in/offsets/vmas30000", "setns_in/offsets/vmas10"),
-        Itself(1.1),
+        Absolute(1.1),
     ),
     row(
         "setns in, first, 30,000 VMAs / 10",
         Growth("setns_first/offsets/vmas30000", "setns_first/offsets/vmas10"),
-        Itself(1.1),
+        Absolute(1.1),
     ),
     row(
         "setns out, 30,000 VMAs / 10",
         Growth("setns_out/offsets/vmas30000", "setns_out/offsets/vmas10"),
-        Itself(1.1),
+        Absolute(1.1),
     ),
-    row("fork + exit, 10 VMAs, no join", Samples("fork_plain/offsets/vmas10"), Nothing),
-    row("fork + exit, 1,000 VMAs, no join", Samples("fork_plain/offsets/vmas1000"), Nothing),
-    row("fork + exit, 30,000 VMAs, no join", Samples("fork_plain/offsets/vmas30000"), Nothing),
+    row("fork + exit, 10 VMAs, no join", Samples("fork_plain/offsets/vmas10"), NoLimit),
+    row("fork + exit, 1,000 VMAs, no join", Samples("fork_plain/offsets/vmas1000"), NoLimit),
+    row("fork + exit, 30,000 VMAs, no join", Samples("fork_plain/offsets/vmas30000"), NoLimit),
     row(
         "first join by fork, 10 VMAs",
         Paired("fork_first/offsets/vmas10", "fork_plain/offsets/vmas10"),
-        Nothing,
+        NoLimit,
     ),
     row(
         "first join by fork, 1,000 VMAs",
         Paired("fork_first/offsets/vmas1000", "fork_plain/offsets/vmas1000"),
-        Nothing,
+        NoLimit,
     ),
     row(
         "first join by fork, 30,000 VMAs",
         Paired("fork_first/offsets/vmas30000", "fork_plain/offsets/vmas30000"),
-        Nothing,
+        NoLimit,
     ),
-    row("clock_gettime, host", Samples("clock_gettime/host"), OfStock(1.0)),
-    row("clock_gettime, ns", Samples("clock_gettime/ns"), OfStock(1.0)),
-    row("clock_gettime BOOTTIME, host", Samples("clock_gettime_boottime/host"), OfStock(1.0)),
-    row("clock_gettime BOOTTIME, ns", Samples("clock_gettime_boottime/ns"), OfStock(1.0)),
-    row("clock_nanosleep, host", Samples("clock_nanosleep/host"), OfStock(1.0)),
-    row("clock_nanosleep, ns", Samples("clock_nanosleep/ns"), OfStock(1.0)),
-    row("timerfd_settime, host", Samples("timerfd_settime/host"), OfStock(1.0)),
-    row("timerfd_settime, ns", Samples("timerfd_settime/ns"), OfStock(1.0)),
-    row("timer_settime, host", Samples("timer_settime/host"), OfStock(1.0)),
-    row("timer_settime, ns", Samples("timer_settime/ns"), OfStock(1.0)),
-    row("futex with timeout, host", Samples("futex/host"), OfStock(1.0)),
-    row("futex with timeout, ns", Samples("futex/ns"), OfStock(1.0)),
-    row("bytes of a namespace, offsets 0", Memory("zero"), OfStock(0.2)),
-    row("bytes of a namespace", Memory("offsets"), Nothing),
-    row("unshare, 100,000 live", Samples("unshare/offsets/live100000"), OfStock(1.0)),
+    row("clock_gettime, host", Samples("clock_gettime/host"), OfC(1.0)),
+    row("clock_gettime, namespace", Samples("clock_gettime/ns"), OfC(1.0)),
+    row("clock_gettime BOOTTIME, host", Samples("clock_gettime_boottime/host"), OfC(1.0)),
+    row("clock_gettime BOOTTIME, namespace", Samples("clock_gettime_boottime/ns"), OfC(1.0)),
+    row("clock_nanosleep, host", Samples("clock_nanosleep/host"), OfC(1.0)),
+    row("clock_nanosleep, namespace", Samples("clock_nanosleep/ns"), OfC(1.0)),
+    row("timerfd_settime, host", Samples("timerfd_settime/host"), OfC(1.0)),
+    row("timerfd_settime, namespace", Samples("timerfd_settime/ns"), OfC(1.0)),
+    row("timer_settime, host", Samples("timer_settime/host"), OfC(1.0)),
+    row("timer_settime, namespace", Samples("timer_settime/ns"), OfC(1.0)),
+    row("futex with timeout, host", Samples("futex/host"), OfC(1.0)),
+    row("futex with timeout, namespace", Samples("futex/ns"), OfC(1.0)),
+    row("bytes of a namespace, offsets 0", Memory("zero"), OfC(0.2)),
+    row("bytes of a namespace", Memory("offsets"), NoLimit),
+    row("unshare, 100,000 live", Samples("unshare/offsets/live100000"), OfC(1.0)),
     row(
         "unshare, 100,000 live, more than 1",
         Difference("unshare/offsets/live100000", "unshare/offsets/live1"),
-        OfStock(1.0),
+        OfC(1.0),
     ),
     row(
         "unshare, 100,000 live / 1",
         Growth("unshare/offsets/live100000", "unshare/offsets/live1"),
-        OfStock(1.0),
+        OfC(1.0),
     ),
     row(
         "setns in, 100,000 live / 1",
         Growth("setns_in/offsets/live100000", "setns_in/offsets/live1"),
-        Nothing,
+        NoLimit,
     ),
     row(
         "last close, 100,000 live / 1",
         Growth("close/offsets/live100000", "close/offsets/live1"),
-        Nothing,
+        NoLimit,
     ),
-    row("bytes of text", ModuleSize(|size| size.text), OfStock(1.3)),
-    row("bytes of text, with what lies elsewhere", TextElsewhere, OfStock(1.3)),
-    row("bytes of text, helpers called", TextWithCalls, Nothing),
-    row("bytes of rodata", ModuleSize(|size| size.rodata), Nothing),
-    row("bytes of data", ModuleSize(|size| size.data), Nothing),
-    row("references to core::panicking", Panics, Itself(0.0)),
-    row("bytes of the kernel's functions", KernelText, Nothing),
-    row("seconds to compile", Seconds, Nothing),
+    row("bytes of text", ModuleSize(|size| size.text), OfC(1.3)),
+    row("bytes of text, with parts elsewhere", TextElsewhere, OfC(1.3)),
+    row("bytes of text, helpers called", TextWithCalls, NoLimit),
+    row("bytes of rodata", ModuleSize(|size| size.rodata), NoLimit),
+    row("bytes of data", ModuleSize(|size| size.data), NoLimit),
+    row("references to core::panicking", Panics, Absolute(0.0)),
+    row("bytes of the kernel's functions", KernelText, NoLimit),
+    row("seconds to compile", Seconds, NoLimit),
 ];
 
 impl Measured {
     fn samples(&self, name: &str) -> Result<&[f64]> {
         let samples = self.output.samples.get(name);
-        samples.map(Vec::as_slice).with_context(|| format!("the guest gave no samples {name}"))
+        samples.map(Vec::as_slice).with_context(|| format!("the guest printed no samples {name}"))
     }
 
     pub fn figure(&self, name: &str) -> Result<Figure> {
-        let samples = self.samples(name)?;
-        Ok(Figure { low: low(samples), median: median(samples) })
+        Ok(Figure::of(self.samples(name)?))
     }
 
-    /// The caches of which each object of a phase has one, or one more; with their sizes.
+    /// Combines the samples of two names that were taken in turns.
+    fn in_turns(&self, one: &str, other: &str, of: fn(f64, f64) -> f64) -> Result<Vec<f64>> {
+        let turns = self.samples(one)?.iter().zip(self.samples(other)?);
+        Ok(turns.map(|(one, other)| of(*one, *other)).collect())
+    }
+
+    /// The caches that have one more object for each namespace of a phase, with the objects' sizes.
     pub fn objects(&self, phase: &str) -> Result<BTreeMap<&str, f64>> {
         let [before, after] = self.phases(phase)?;
         let grown = after.caches.iter().filter(|(name, cache)| {
@@ -273,18 +301,18 @@ impl Measured {
         Ok(grown.map(|(name, cache)| (name.as_str(), cache.object_size)).collect())
     }
 
-    fn phases(&self, phase: &str) -> Result<[&super::output::Phase; 2]> {
+    fn phases(&self, phase: &str) -> Result<[&Phase; 2]> {
         let of = |moment| {
             let name = format!("{phase}-{moment}");
             self.output
                 .phases
                 .get(&name)
-                .with_context(|| format!("the guest did not say its memory at {name}"))
+                .with_context(|| format!("the guest did not print its memory at {name}"))
         };
         Ok([of("before")?, of("after")?])
     }
 
-    /// The pages that the objects of a phase took, without those of one cache.
+    /// The pages of the objects of a phase, without those of one cache.
     fn pages(&self, phase: &str, without: Option<&str>) -> Result<f64> {
         let [before, after] = self.phases(phase)?;
         let mut pages = before.free_pages - after.free_pages;
@@ -298,109 +326,198 @@ impl Measured {
         Ok(pages)
     }
 
-    fn evaluate(&self, formula: Formula) -> Result<Figure> {
-        let two = |one, other, of: fn(f64, f64) -> f64| -> Result<Figure> {
-            Ok(self.figure(one)?.with(self.figure(other)?, of))
+    fn evaluate(&self, formula: Formula) -> Result<Evaluated> {
+        let two = |one, other, of: fn(f64, f64) -> f64| -> Result<Evaluated> {
+            let figure = self.figure(one)?.with(self.figure(other)?, of);
+            Ok(Evaluated::alone(figure))
         };
+        let once = |value| Ok(Evaluated::alone(Figure::once(value)));
         match formula {
-            Samples(name) => self.figure(name),
-            Sum(one, other) => two(one, other, |one, other| one + other),
+            Samples(name) => Ok(Evaluated::of(self.samples(name)?.to_vec())),
+            Sum(one, other) => {
+                let sums = self.in_turns(one, other, |one, other| one + other)?;
+                Ok(Evaluated::of(sums))
+            }
             Difference(whole, control) => two(whole, control, |whole, control| whole - control),
             Paired(whole, control) => {
-                let pairs = self.samples(whole)?.iter().zip(self.samples(control)?);
-                let differences: Vec<_> = pairs.map(|(whole, control)| whole - control).collect();
-                Ok(Figure { low: median_at_least(&differences), median: median(&differences) })
+                let differences =
+                    self.in_turns(whole, control, |whole, control| whole - control)?;
+                Ok(Evaluated {
+                    figure: Figure {
+                        low: median_at_least(&differences),
+                        median: median(&differences),
+                        high: median_at_most(&differences),
+                    },
+                    samples: Some(differences),
+                })
             }
             Growth(large, small) => two(large, small, |large, small| large / small),
             Memory(phase) => {
-                // What keeps the control alive keeps the namespaces alive too.
+                // The files that keep the namespaces alive are those of the control too.
                 let pages = self.pages(phase, None)? - self.pages("uts", Some("uts_namespace"))?;
-                Ok(Figure::once(pages * 4096.0 / NAMESPACES))
+                once(pages * 4096.0 / NAMESPACES)
             }
-            ModuleSize(part) => Ok(Figure::once(part(&self.size) as f64)),
+            ModuleSize(part) => once(part(&self.size) as f64),
             TextWithCalls => match self.size_with_calls {
-                Some(size) => Ok(Figure::once(size.text as f64)),
-                None => bail!("this toolchain cannot inline helpers at all"),
+                Some(size) => once(size.text as f64),
+                None => bail!("this toolchain cannot inline helpers"),
             },
-            TextElsewhere => Ok(Figure::once((self.size.text + self.elsewhere) as f64)),
-            Panics => Ok(Figure::once(self.panics as f64)),
-            KernelText => Ok(Figure::once(self.kernel_text as f64)),
-            Seconds => Ok(Figure::once(self.seconds)),
+            TextElsewhere => once((self.size.text + self.elsewhere) as f64),
+            Panics => once(self.panics as f64),
+            KernelText => once(self.kernel_text as f64),
+            Seconds => once(self.seconds),
         }
     }
 }
 
+/// A value that samples have, and its share of them.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Mode {
+    pub value: f64,
+    pub share: f64,
+}
+
+/// The distribution of the samples of a row that is not exact.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Spread {
+    /// Nearly all samples have one of a few values: these, the most frequent first.
+    Modes(Vec<Mode>),
+    /// The samples that 5 %, 25 %, 50 %, 75 % and 95 % do not exceed.
+    Quantiles([f64; 5]),
+}
+
+impl Spread {
+    /// The most modes that are listed, and the part of the samples that they have to cover.
+    const MODES: usize = 4;
+    const COVERED: f64 = 0.95;
+
+    /// The spread of samples, unless nearly all are equal.
+    fn of(samples: &[f64]) -> Option<Self> {
+        let modes = modes(samples).into_iter().take(Self::MODES);
+        let modes: Vec<_> = modes.map(|(value, share)| Mode { value, share }).collect();
+        if modes[0].share >= Self::COVERED {
+            return None;
+        }
+        let covered: f64 = modes.iter().map(|mode| mode.share).sum();
+        Some(match covered >= Self::COVERED {
+            true => Self::Modes(modes),
+            false => {
+                let quantile = |part| quantile(samples, part);
+                Self::Quantiles([0.05, 0.25, 0.5, 0.75, 0.95].map(quantile))
+            }
+        })
+    }
+}
+
 /// A row with its figures and its verdict.
-#[derive(Debug, Serialize)]
+///
+/// The names in the results are those that the cover letter reads.
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Line {
-    pub name: &'static str,
-    /// What of: the samples are explained in harness/guest/bench.c.
-    pub of: String,
-    pub stock: Option<Figure>,
-    pub ours: Option<Figure>,
-    /// Of the low or of the median, whichever is worse for us.
+    pub name: String,
+    /// The formula: harness/guest/bench.c explains the samples.
+    #[serde(rename = "of")]
+    pub formula: String,
+    #[serde(rename = "stock")]
+    pub c: Option<Figure>,
+    #[serde(rename = "ours")]
+    pub rust: Option<Figure>,
+    /// The Rust kernel's low or median relative to the C kernel's, the greater of both.
     pub ratio: Option<f64>,
     pub limit: Option<String>,
+    /// Of both kernels' samples, where they are not exact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<[Option<Spread>; 2]>,
     pub verdict: Verdict,
 }
 
-#[derive(Debug, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
 pub enum Verdict {
-    Good,
-    Bad,
-    /// There is no limit.
-    Told,
+    #[serde(rename = "PASS")]
+    Pass,
+    /// The low or the median is above the limit, but by no more than equal kernels differ.
+    #[serde(rename = "PASS, equal but for chance")]
+    Chance,
+    #[serde(rename = "FAIL")]
+    Fail,
+    #[serde(rename = "no limit")]
+    NoLimit,
+    #[serde(rename = "not measured")]
     NotMeasured(String),
 }
 
 impl Row {
-    pub fn judge(&self, stock: &Measured, ours: &Measured) -> Line {
+    pub fn judge(&self, c: &Measured, rust: &Measured) -> Line {
         let limit = match self.limit {
-            OfStock(limit) => Some(format!("<= {limit:.2} of stock")),
-            Itself(limit) => Some(format!("<= {limit:.2}")),
-            Nothing => None,
+            OfC(limit) => Some(format!("<= {limit:.2} of C")),
+            Absolute(limit) => Some(format!("<= {limit:.2}")),
+            NoLimit => None,
         };
         let mut line = Line {
-            name: self.name,
-            of: self.formula.to_string(),
-            stock: None,
-            ours: None,
+            name: self.name.to_owned(),
+            formula: self.formula.to_string(),
+            c: None,
+            rust: None,
             ratio: None,
             limit,
-            verdict: Verdict::Told,
+            spread: None,
+            verdict: Verdict::NoLimit,
         };
-        let figures = stock
-            .evaluate(self.formula)
-            .and_then(|stock| Ok((stock, ours.evaluate(self.formula)?)));
-        let (stock, ours) = match figures {
+        let figures = c.evaluate(self.formula).and_then(|c| Ok((c, rust.evaluate(self.formula)?)));
+        let (c, rust) = match figures {
             Ok(figures) => figures,
             Err(why) => {
                 line.verdict = Verdict::NotMeasured(format!("{why:#}"));
                 return line;
             }
         };
-        (line.stock, line.ours) = (Some(stock), Some(ours));
-        let comparable = stock.low > 0.0 && stock.median > 0.0;
+        (line.c, line.rust) = (Some(c.figure), Some(rust.figure));
+        line.spread = spreads(&c, &rust);
+        let comparable = c.figure.low > 0.0 && c.figure.median > 0.0;
         if comparable {
-            line.ratio = Some(ours.with(stock, |ours, stock| ours / stock).greatest());
+            line.ratio = Some(rust.figure.with(c.figure, |rust, c| rust / c).worst());
         }
-        line.verdict = match (self.limit, line.ratio) {
-            (Nothing, _) => Verdict::Told,
-            (OfStock(limit), Some(ratio)) => judge(ratio, limit),
-            (OfStock(_), None) => {
-                Verdict::NotMeasured("stock costs no more than its control".to_owned())
+        line.verdict = match self.limit {
+            NoLimit => Verdict::NoLimit,
+            OfC(_) if !comparable => {
+                Verdict::NotMeasured("the C kernel takes no more than the control".to_owned())
             }
-            (Itself(limit), _) => judge(ours.greatest(), limit),
+            OfC(limit) => compare(&c, &rust, limit),
+            Absolute(limit) => verdict(rust.figure.worst() <= limit),
         };
         line
     }
 }
 
-fn judge(value: f64, limit: f64) -> Verdict {
-    match value <= limit {
-        true => Verdict::Good,
-        false => Verdict::Bad,
+fn spreads(c: &Evaluated, rust: &Evaluated) -> Option<[Option<Spread>; 2]> {
+    let of = |evaluated: &Evaluated| Spread::of(evaluated.samples.as_deref()?);
+    let spreads = [of(c), of(rust)];
+    spreads.iter().any(Option::is_some).then_some(spreads)
+}
+
+/// Compares the Rust kernel's figure with `limit` times the C kernel's.
+///
+/// With enough samples the distributions decide, otherwise the low and the median.
+fn compare(c: &Evaluated, rust: &Evaluated, limit: f64) -> Verdict {
+    let within = rust.figure.with(c.figure, |rust, c| rust / c).worst() <= limit;
+    match (&c.samples, &rust.samples) {
+        (Some(c), Some(rust)) if c.len().min(rust.len()) >= ENOUGH => {
+            let limits: Vec<_> = c.iter().map(|sample| limit * sample).collect();
+            match worse(&limits, rust) {
+                Some(_) => Verdict::Fail,
+                None if within => Verdict::Pass,
+                None => Verdict::Chance,
+            }
+        }
+        _ => verdict(within),
+    }
+}
+
+fn verdict(passed: bool) -> Verdict {
+    match passed {
+        true => Verdict::Pass,
+        false => Verdict::Fail,
     }
 }
 
@@ -420,54 +537,94 @@ mod tests {
         }
     }
 
-    fn verdict(formula: Formula, limit: Limit, stock: &str, ours: &str) -> Line {
-        row("x", formula, limit).judge(&measured(stock), &measured(ours))
+    fn line(formula: Formula, limit: Limit, c: &str, rust: &str) -> Line {
+        row("x", formula, limit).judge(&measured(c), &measured(rust))
+    }
+
+    /// Samples of the name `a`: so many of each value.
+    fn samples(modes: &[(u32, usize)]) -> String {
+        let of = |(value, count): &(u32, usize)| format!(" {value}").repeat(*count);
+        format!("SAMPLES a{}", modes.iter().map(of).collect::<String>())
     }
 
     #[test]
-    fn the_worse_of_low_and_median_decides() {
-        let stock = "SAMPLES a 100 110 120";
-        let line = |ours| verdict(Samples("a"), OfStock(1.0), stock, ours);
-        let good = line("SAMPLES a 100 110 900");
-        assert_eq!((good.ratio, good.verdict), (Some(1.0), Verdict::Good));
-        let bad = line("SAMPLES a 50 121 121");
-        assert_eq!((bad.ratio, bad.verdict), (Some(1.1), Verdict::Bad));
-        assert_eq!(bad.limit.unwrap(), "<= 1.00 of stock");
+    fn few_samples_are_judged_by_the_worse_of_low_and_median() {
+        let c = "SAMPLES a 100 110 120";
+        let of = |rust| line(Samples("a"), OfC(1.0), c, rust);
+        let passed = of("SAMPLES a 100 110 900");
+        assert_eq!((passed.ratio, passed.verdict), (Some(1.0), Verdict::Pass));
+        let failed = of("SAMPLES a 50 121 121");
+        assert_eq!((failed.ratio, failed.verdict), (Some(1.1), Verdict::Fail));
+        assert_eq!(failed.limit.unwrap(), "<= 1.00 of C");
+    }
+
+    #[test]
+    fn many_samples_are_judged_by_their_distribution() {
+        let verdict = |limit, c: &[(u32, usize)], rust: &[(u32, usize)]| {
+            line(Samples("a"), OfC(limit), &samples(c), &samples(rust)).verdict
+        };
+        let [one, other] = [[(823, 110), (841, 91)], [(823, 91), (841, 110)]];
+        assert_eq!(verdict(1.0, &one, &other), Verdict::Chance);
+        assert_eq!(verdict(1.0, &other, &one), Verdict::Pass);
+        // One instruction more, on an exact row.
+        assert_eq!(verdict(1.0, &[(823, 201)], &[(823, 201)]), Verdict::Pass);
+        assert_eq!(verdict(1.0, &[(823, 201)], &[(824, 201)]), Verdict::Fail);
+        // A mode that one kernel always takes and the other never.
+        assert_eq!(verdict(1.0, &[(823, 200), (841, 1)], &[(823, 1), (841, 200)]), Verdict::Fail);
+        // The limit is relative.
+        assert_eq!(verdict(0.5, &[(1000, 201)], &[(500, 201)]), Verdict::Pass);
+        assert_eq!(verdict(0.5, &[(1000, 201)], &[(501, 201)]), Verdict::Fail);
+        assert_eq!(verdict(0.5, &one, &other), Verdict::Fail);
+    }
+
+    #[test]
+    fn samples_that_differ_are_shown() {
+        let of = |c, rust| line(Samples("a"), OfC(1.0), c, rust).spread;
+        let exact = samples(&[(823, 200), (9000, 1)]);
+        assert_eq!(of(&exact, &exact), None);
+        let modes = samples(&[(823, 50), (841, 150)]);
+        let mode = |value, share| Mode { value, share };
+        let shown = Spread::Modes(vec![mode(841.0, 0.75), mode(823.0, 0.25)]);
+        assert_eq!(of(&exact, &modes), Some([None, Some(shown)]));
+        let many: Vec<_> = (0..=100).map(|value| (value, 1)).collect();
+        let shown = Spread::Quantiles([5.0, 25.0, 50.0, 75.0, 95.0]);
+        assert_eq!(of(&samples(&many), &exact), Some([Some(shown), None]));
     }
 
     #[test]
     fn a_control_is_subtracted() {
         let formula = Difference("a", "b");
-        let line = |ours| verdict(formula, OfStock(1.0), "SAMPLES a 30\nSAMPLES b 10", ours);
-        assert_eq!(line("SAMPLES a 40\nSAMPLES b 21").ratio, Some(0.95));
+        let of = |rust| line(formula, OfC(1.0), "SAMPLES a 30\nSAMPLES b 10", rust);
+        assert_eq!(of("SAMPLES a 40\nSAMPLES b 21").ratio, Some(0.95));
         let nothing =
-            verdict(formula, OfStock(1.0), "SAMPLES a 9\nSAMPLES b 10", "SAMPLES a 1\nSAMPLES b 1");
+            line(formula, OfC(1.0), "SAMPLES a 9\nSAMPLES b 10", "SAMPLES a 1\nSAMPLES b 1");
         assert!(matches!(nothing.verdict, Verdict::NotMeasured(_)));
     }
 
     #[test]
     fn pairs_are_subtracted_one_by_one() {
         // A turn that takes longer does so for both.
-        let stock = "SAMPLES a 130 1130 130\nSAMPLES b 100 1100 100";
-        let ours = "SAMPLES a 1115 115 115\nSAMPLES b 1100 100 100";
-        let line = verdict(Paired("a", "b"), OfStock(1.0), stock, ours);
-        assert_eq!((line.ratio, line.verdict), (Some(0.5), Verdict::Good));
+        let c = "SAMPLES a 130 1130 130\nSAMPLES b 100 1100 100";
+        let rust = "SAMPLES a 1115 115 115\nSAMPLES b 1100 100 100";
+        let line = line(Paired("a", "b"), OfC(1.0), c, rust);
+        assert_eq!((line.ratio, line.verdict), (Some(0.5), Verdict::Pass));
     }
 
     #[test]
-    fn growth_is_judged_by_itself() {
+    fn growth_has_a_limit_of_its_own() {
         let formula = Growth("a", "b");
         let flat = "SAMPLES a 11\nSAMPLES b 10";
         let steep = "SAMPLES a 300\nSAMPLES b 10";
-        assert_eq!(verdict(formula, Itself(1.1), steep, flat).verdict, Verdict::Good);
-        assert_eq!(verdict(formula, Itself(1.1), flat, steep).verdict, Verdict::Bad);
-        assert_eq!(verdict(formula, OfStock(1.0), flat, steep).verdict, Verdict::Bad);
-        assert_eq!(verdict(formula, Nothing, flat, steep).verdict, Verdict::Told);
+        let verdict = |limit, c, rust| line(formula, limit, c, rust).verdict;
+        assert_eq!(verdict(Absolute(1.1), steep, flat), Verdict::Pass);
+        assert_eq!(verdict(Absolute(1.1), flat, steep), Verdict::Fail);
+        assert_eq!(verdict(OfC(1.0), flat, steep), Verdict::Fail);
+        assert_eq!(verdict(NoLimit, flat, steep), Verdict::NoLimit);
     }
 
     #[test]
-    fn what_is_missing_is_told() {
-        let line = verdict(Samples("a"), OfStock(1.0), "SAMPLES a 1", "SAMPLES b 1");
+    fn missing_samples_are_reported() {
+        let line = line(Samples("a"), OfC(1.0), "SAMPLES a 1", "SAMPLES b 1");
         let Verdict::NotMeasured(why) = line.verdict else {
             panic!("{line:?}");
         };
@@ -475,7 +632,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_what_the_control_does_not_take() {
+    fn memory_is_measured_against_a_control() {
         let slab = |phase: &str, name: &str, objects: u32, slabs: u32| {
             format!("SLAB {phase} {name} 0 {objects} 256 16 1 : tunables 0 0 0 : slabdata 0 {slabs} 0\n")
         };
@@ -493,7 +650,7 @@ mod tests {
         text += &slab("zero-before", "filp", 10, 1);
         text += &slab("zero-after", "filp", 100_010, 50_001);
         let measured = measured(&text);
-        assert_eq!(measured.evaluate(Memory("zero")).unwrap().low, 4096.0);
+        assert_eq!(measured.evaluate(Memory("zero")).unwrap().figure.low, 4096.0);
         assert_eq!(measured.objects("zero").unwrap(), BTreeMap::from([("filp", 256.0)]));
         assert!(measured.evaluate(Memory("offsets")).is_err());
     }

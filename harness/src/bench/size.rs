@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How large objects are, as `llvm-size` tells.
+//! The sizes of objects, by `llvm-size`.
 
 use crate::{context::Context, kernel::kernels::Kernel, session::Step};
 use anyhow::{ensure, Result};
@@ -12,13 +12,13 @@ use std::{
     process::Command,
 };
 
-/// Bytes by what they are; tables for the linker and for patching are none of these.
+/// Bytes of code and data, without the tables for the linker and for patching.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Size {
-    /// Code, also that which is dropped after the boot.
+    /// Code, including the part that is dropped after the boot.
     pub text: u64,
     pub rodata: u64,
-    /// What can be written, with what begins as zeroes.
+    /// Writable data, including zeroes.
     pub data: u64,
 }
 
@@ -40,14 +40,14 @@ pub fn objects(context: &Context, kernel: &Kernel) -> Vec<PathBuf> {
     names.map(|name| dir.join(name)).into()
 }
 
-/// The functions of a linked kernel, the sections of which are padded, in bytes.
+/// The bytes of the functions of a linked kernel, without the padding of its sections.
 pub struct Functions {
     pub all: u64,
-    /// Those which the page for the vDSO has in objects that serve others too.
+    /// The functions of the vDSO's page in objects that have other things too.
     pub of_page: u64,
 }
 
-/// What the names of those functions have in common, in Rust and in C.
+/// Parts of the names of those functions, in Rust and in C.
 const OF_PAGE: [&str; 2] = ["TimensPage", "zap_timens_page"];
 
 pub fn functions(context: &Context, step: &Step, file: &Path) -> Result<Functions> {
@@ -55,7 +55,7 @@ pub fn functions(context: &Context, step: &Step, file: &Path) -> Result<Function
     nm.args(["--print-size", "--defined-only", "--demangle"]).arg(file);
     let log = step.command(&mut nm, "functions")?;
     let functions = parse_functions(&fs::read_to_string(&log)?);
-    ensure!(functions.all > 0, "llvm-nm names no code: see {}", log.display());
+    ensure!(functions.all > 0, "llvm-nm lists no code: see {}", log.display());
     Ok(functions)
 }
 
@@ -78,7 +78,7 @@ fn parse_functions(text: &str) -> Functions {
     functions
 }
 
-/// How many functions of `core::panicking` the objects refer to.
+/// The number of functions of `core::panicking` that the objects refer to.
 pub fn panics(context: &Context, step: &Step, objects: &[PathBuf]) -> Result<u64> {
     let mut nm = Command::new(context.toolchain.llvm_tool("llvm-nm")?);
     nm.args(["--undefined-only", "--demangle"]).args(objects);
@@ -87,13 +87,13 @@ pub fn panics(context: &Context, step: &Step, objects: &[PathBuf]) -> Result<u64
     Ok(text.lines().filter(|line| line.contains("core::panicking")).count() as u64)
 }
 
-/// The size of files together.
+/// The total size of files.
 pub fn of(context: &Context, step: &Step, files: &[PathBuf]) -> Result<Size> {
     let mut size = Command::new(context.toolchain.llvm_tool("llvm-size")?);
     let log = step.command(size.arg("-A").args(files), "size")?;
     let text = fs::read_to_string(&log)?;
     let size = parse(&text);
-    ensure!(size.text > 0, "llvm-size names no code: see {}", log.display());
+    ensure!(size.text > 0, "llvm-size lists no code: see {}", log.display());
     Ok(size)
 }
 
@@ -105,13 +105,13 @@ fn parse(text: &str) -> Size {
             continue;
         };
         if let Ok(bytes) = bytes.parse() {
-            total += sort(section, bytes);
+            total += classify(section, bytes);
         }
     }
     total
 }
 
-fn sort(section: &str, bytes: u64) -> Size {
+fn classify(section: &str, bytes: u64) -> Size {
     let mut size = Size::default();
     let is = |names: &[&str]| names.iter().any(|name| section.starts_with(name));
     if is(&[".text", ".init.text", ".exit.text"]) {
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_functions_up() {
+    fn sums_functions() {
         let text = "$ \"llvm-nm\"\nffffffff81000000 0000000000000010 T one\n\
                     ffffffff81000010 000000000000000a t two\n\
                     ffffffff81000020 0000000000000100 T <kernel::vdso::TimensPage>::new\n\
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn sorts_sections() {
+    fn classifies_sections() {
         let text = "namespace.o  :\nsection size addr\n.text 1000 0\n.init.text 16 0\n\
                     .rodata.str1.1 30 0\n.data 400 0\n.bss 8 0\n__ksymtab_gpl 24 0\n\
                     .comment 99 0\n.llvm_addrsig 4 0\nTotal 1581\n";

@@ -13,7 +13,7 @@ mod vdso_images;
 
 pub use findings::{column, Findings, Place};
 pub use kunit::results as kunit_results;
-pub use vdso_images::{compare as compare_vdso_images, Options as VdsoImagesOptions};
+pub use vdso_images::compare as compare_vdso_images;
 
 use crate::guest::programs::List;
 use anyhow::Result;

@@ -5,34 +5,15 @@
 
 use super::findings::{Findings, Place};
 use crate::{
-    bench::vdso,
     kernel::kernels::STOCK,
     session::{passed, Outcome, Step},
+    vdso::image::built,
 };
 use anyhow::Result;
-use clap::Args;
 use std::{env, path::PathBuf, process::Command};
 
-/// The process that maps the images.
-#[derive(Args)]
-pub struct Options {
-    #[arg(long)]
-    stock_image: PathBuf,
-    #[arg(long)]
-    rust_image: PathBuf,
-}
-
-impl Options {
-    /// Checks the images in this process, which may crash.
-    pub fn check(&self) -> Result<bool> {
-        vdso::check([&self.stock_image, &self.rust_image])?;
-        Ok(true)
-    }
-}
-
 pub fn run(place: Place) -> Result<Findings> {
-    let images =
-        [&STOCK, place.kernel].map(|kernel| vdso::image_of(&place.context.build_dir(kernel)));
+    let images = [&STOCK, place.kernel].map(|kernel| built(&place.context.build_dir(kernel)));
     let results = compare(place.step, images)?;
     Ok(Findings { checks: vec![place.check("vDSO images", results)], ..Findings::default() })
 }

@@ -2,28 +2,51 @@
 
 //! The chart: cycles per read, four bars per clock.
 
-use super::{Role, Row};
-use crate::bench::plot::{Chart, Series, OURS, OURS_LIGHT, STOCK, STOCK_LIGHT};
-use anyhow::Result;
+use super::report::Row;
+use crate::{
+    bench::plot::{Chart, Series, C, C_LIGHT, RUST, RUST_LIGHT},
+    vdso::Role,
+};
+use anyhow::{Context, Result};
 use std::path::Path;
 
-/// Draws the lowest cycles of every row.
+/// The rows of the chart: the clocks that programs read most.
+const CHARTED: [&str; 6] = [
+    "MONOTONIC",
+    "REALTIME",
+    "BOOTTIME",
+    "MONOTONIC_COARSE",
+    "gettimeofday()",
+    "MONOTONIC, KVM's clock",
+];
+
+/// Draws the lowest cycles of the charted rows.
 pub fn draw(path: &Path, rows: &[Row]) -> Result<()> {
+    let row = |name: &&str| {
+        let row = rows.iter().find(|row| row.name == *name);
+        row.with_context(|| format!("there is no row {name}"))
+    };
+    let shown: Vec<_> = CHARTED.iter().map(row).collect::<Result<_>>()?;
     let series = |role: Role| Series {
-        title: role.title(),
-        colour: match role {
-            Role::StockHost => STOCK_LIGHT,
-            Role::StockNs => STOCK,
-            Role::OursHost => OURS_LIGHT,
-            Role::OursNs => OURS,
+        title: match role {
+            Role::CHost => "C kernel, host",
+            Role::CNamespace => "C kernel, namespace",
+            Role::RustHost => "Rust kernel, host",
+            Role::RustNamespace => "Rust kernel, namespace",
         },
-        values: rows.iter().map(|row| row.cells[&role].lowest).collect(),
+        colour: match role {
+            Role::CHost => C_LIGHT,
+            Role::CNamespace => C,
+            Role::RustHost => RUST_LIGHT,
+            Role::RustNamespace => RUST,
+        },
+        values: shown.iter().map(|row| row.cells[&role].lowest).collect(),
     };
     Chart {
         caption: "Clock reads in the vDSO: cycles per call, less is better",
-        rows: rows.iter().map(|row| row.name.to_owned()).collect(),
+        rows: shown.iter().map(|row| row.name.clone()).collect(),
         series: Role::ALL.map(series).into(),
-        digits: 2,
+        digits: 1,
         logarithmic: false,
     }
     .draw(path)

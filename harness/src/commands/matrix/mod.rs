@@ -9,7 +9,6 @@ mod foreign;
 mod rows;
 
 use crate::{
-    bench::vdso,
     context::Context,
     jobs::compare_vdso_images,
     kernel::{
@@ -19,6 +18,7 @@ use crate::{
         warnings::warnings,
     },
     session::{Check, Column, Outcome, Session, Status, Step},
+    vdso::image::built,
 };
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -149,12 +149,12 @@ fn has_libdw() -> bool {
 
 /// The values that the vDSO image reads, compared with the C kernel's.
 fn image(context: &Context, step: &Step, build: &Build) -> Result<Vec<Outcome>> {
-    let stock = vdso::image_of(&context.build_dir(&STOCK));
+    let stock = built(&context.build_dir(&STOCK));
     if !stock.exists() {
         let reason = "the C kernel is not built: run `make build-stock`";
         return Ok(skipped("vDSO", reason));
     }
-    compare_vdso_images(step, [stock, vdso::image_of(&build.dir)])
+    compare_vdso_images(step, [stock, built(&build.dir)])
 }
 
 /// The symbol that C exports for Rust has a version.

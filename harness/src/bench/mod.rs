@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counts what each operation on a time namespace costs, on the stock kernel and on ours.
+//! Counts the instructions of each operation on a time namespace, on the C and on the Rust kernel.
 //!
-//! Both boot in emulated machines that count their instructions and run the same program, which is
-//! in harness/guest/bench.c and says what each of its samples is.
+//! Both boot in emulated machines that count instructions and run the same program,
+//! harness/guest/bench.c, which explains its samples.
 
+mod judge;
 mod output;
 mod plot;
 mod report;
@@ -22,63 +23,78 @@ use crate::{
     session::{Session, Step},
 };
 use anyhow::{bail, ensure, Result};
+use clap::Args;
 use output::Output;
 use report::Report;
 use rows::Measured;
 use std::{path::Path, time::Duration};
 
-/// What the guests measure, each in a boot of its own.
+/// The measurements, each in a boot of its own.
 const GUESTS: [&str; 2] = ["costs", "live"];
 
-/// Instructions that the guest's program counts to see whether the machine does.
+/// Instructions that the guest's program counts to check that the machine counts them.
 const KNOWN: u64 = 1000;
 
 /// Three builds; for both kernels the archive, the guests, the sizes.
 const STEPS: usize = 3 + 2 * (2 + GUESTS.len());
 
-/// Builds what is compared, measures it and gives the verdict.
-pub fn bench(context: &Context) -> Result<bool> {
-    let mut steps = Session::new(context, STEPS)?;
-    // In this order: one may start as a copy of another.
+#[derive(Args)]
+pub struct Options {
+    /// Only write the table and draw the charts of results/bench.json again.
+    #[arg(long)]
+    draw: bool,
+}
+
+impl Options {
+    /// Whether nothing is built or measured.
+    pub fn only_draws(&self) -> bool {
+        self.draw
+    }
+}
+
+/// Builds both kernels, measures them and prints the verdict.
+pub fn bench(context: &Context, options: &Options) -> Result<bool> {
+    if options.draw {
+        let results = context.top.join("results");
+        Report::read(&results)?.show(&results)?;
+        return Ok(true);
+    }
+    let mut session = Session::new(context, STEPS)?;
     for kernel in [&RUST_BENCH, &STOCK_BENCH] {
-        steps
+        session
             .step(&format!("build {}", kernel.name), |step| build::build(context, step, kernel))?;
     }
-    steps.step(&format!("build {}", RUST_BENCH_CALLS.name), |step| {
+    session.step(&format!("build {}", RUST_BENCH_CALLS.name), |step| {
         build::build_objects(context, step, &RUST_BENCH_CALLS)
     })?;
-    let stock = measure(context, &mut steps, &STOCK_BENCH)?;
-    let ours = measure(context, &mut steps, &RUST_BENCH)?;
-    let report = Report::new(&stock, &ours)?;
+    let c = measure(&mut session, &STOCK_BENCH)?;
+    let rust = measure(&mut session, &RUST_BENCH)?;
+    let report = Report::new(&c, &rust)?;
     report.save(&context.out.join("bench"))?;
     println!("\n{report}");
     Ok(report.passed())
 }
 
-fn measure(
-    context: &Context,
-    steps: &mut Session<'_>,
-    kernel: &'static Kernel,
-) -> Result<Measured> {
-    let name = kernel.name;
+fn measure(session: &mut Session<'_>, kernel: &'static Kernel) -> Result<Measured> {
+    let (context, name) = (session.context, kernel.name);
     let mut output = Output::default();
-    let initrd = steps.step(&format!("pack the guest ({name})"), |step| {
+    let initrd = session.step(&format!("pack the guest ({name})"), |step| {
         initramfs::pack_job(context, step, kernel, "bench", &[])
     })?;
-    for what in GUESTS {
-        let part = steps.step(&format!("guest: {what} ({name})"), |step| {
-            let guest = guest(kernel, &initrd, what, Machine::Counting);
+    for part in GUESTS {
+        let part = session.step(&format!("guest: {part} ({name})"), |step| {
+            let guest = guest(kernel, &initrd, part);
             let part = run(context, step, &guest)?;
             let counted = part.counts.get("thousand").copied();
             ensure!(
                 counted == Some(KNOWN),
-                "the TSC says {counted:?} for {KNOWN} instructions: this QEMU does not count them"
+                "the TSC advances by {counted:?} in {KNOWN} instructions: QEMU does not count them"
             );
             Ok(part)
         })?;
         output.merge(part);
     }
-    steps.step(&format!("sizes and compile time ({name})"), |step| {
+    session.step(&format!("sizes and compile time ({name})"), |step| {
         let objects = size::objects(context, kernel);
         let with_calls = match kernel.is_rust() {
             // C has no helpers.
@@ -107,31 +123,30 @@ fn measure(
     })
 }
 
-fn guest(kernel: &'static Kernel, initrd: &Path, what: &str, machine: Machine) -> Guest<'static> {
+fn guest(kernel: &'static Kernel, initrd: &Path, part: &str) -> Guest<'static> {
     Guest {
-        name: format!("bench-{what}-{}", kernel.name),
+        name: format!("bench-{part}-{}", kernel.name),
         arguments: [
-            &format!("TIMENS_BENCH={what}"),
-            // Addresses and caches of objects are the same in each run.
+            &format!("TIMENS_BENCH={part}"),
+            // The same addresses and caches of objects in each run.
             "norandmaps",
             "slab_nomerge",
         ]
         .map(str::to_owned)
         .into(),
         limit: Duration::from_secs(1800),
-        machine,
+        machine: Machine::Counting,
         ..Guest::new(kernel, "bench", initrd.to_owned())
     }
 }
 
-/// Runs a guest to its end and reads what it measured.
+/// Runs a guest to its end and reads its measurements.
 fn run(context: &Context, step: &Step, guest: &Guest) -> Result<Output> {
     let transcript = guest::run(context, step, guest, |_| {})?;
     if let Some(problem) = transcript.errors.first() {
-        // Its own complaint says more.
-        let complaint =
-            transcript.output.lines().find_map(|line| line.strip_prefix("/jobs/bench: "));
-        bail!("{}", complaint.unwrap_or(problem));
+        // The program's own message says more.
+        let message = transcript.output.lines().find_map(|line| line.strip_prefix("/jobs/bench: "));
+        bail!("{}", message.unwrap_or(problem));
     }
     Output::parse(&transcript.output)
 }

@@ -5,13 +5,13 @@
 use anyhow::{bail, ensure, Context, Result};
 use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol};
 use std::{
-    arch::x86_64::{__cpuid, __cpuid_count},
+    arch::x86_64::{__cpuid_count, CpuidResult},
     collections::HashMap,
     fs,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-/// What is mapped of an image, and how large it is.
+/// The mapped part of an image, and its sizes.
 pub struct Image {
     /// The loadable segment, alternatives applied.
     pub bytes: Vec<u8>,
@@ -76,9 +76,9 @@ impl Image {
 
 /// `struct alt_instr` of asm/alternative.h.
 struct Alternative {
-    /// Where the instruction lies that may be replaced.
+    /// The offset of the instruction that may be replaced.
     site: usize,
-    /// Where the replacement lies.
+    /// The offset of the replacement.
     replacement: usize,
     feature: u16,
     flags: u16,
@@ -117,7 +117,7 @@ impl Alternative {
         let not = match self.flags {
             0 => false,
             Self::NOT => true,
-            flags => bail!("it has an alternative with flags {flags:#x}, which are not known here"),
+            flags => bail!("it has an alternative with the unknown flags {flags:#x}"),
         };
         Ok(has(self.feature)? != not)
     }
@@ -125,7 +125,7 @@ impl Alternative {
 
 /// Applies the alternatives in the table at `start`, as `apply_alternatives()` does.
 ///
-/// The last one that applies at a site wins, and what is left of the site becomes one long NOP.
+/// The last one that applies at a site wins, and the rest of the site becomes one long NOP.
 fn patch(
     bytes: &mut [u8],
     start: usize,
@@ -180,6 +180,14 @@ fn join_nops(code: &mut [u8]) {
     }
 }
 
+/// The CPU's answer about a leaf and its part.
+// `__cpuid_count` is unsafe in rustc 1.85 and safe in later versions.
+#[allow(unused_unsafe)]
+fn cpuid(leaf: u32, part: u32) -> CpuidResult {
+    // SAFETY: every x86-64 CPU has this instruction, and it touches no memory.
+    unsafe { __cpuid_count(leaf, part) }
+}
+
 /// Whether this CPU has a feature, by its number in asm/cpufeatures.h.
 ///
 /// Only features whose replacements can be copied as they are, without relocation.
@@ -191,16 +199,21 @@ fn has_feature(feature: u16) -> Result<bool> {
     const RDPID: u16 = number(16, 22);
     const LFENCE_RDTSC: u16 = number(20, 2);
     Ok(match feature {
-        RDTSCP => __cpuid(0x8000_0001).edx & 1 << 27 != 0,
-        RDPID => __cpuid(0).eax >= 7 && __cpuid_count(7, 0).ecx & 1 << 22 != 0,
+        RDTSCP => cpuid(0x8000_0001, 0).edx & 1 << 27 != 0,
+        RDPID => cpuid(0, 0).eax >= 7 && cpuid(7, 0).ecx & 1 << 22 != 0,
         // The kernel sets it for every vendor's CPUs with SSE2, so for all of x86-64.
         LFENCE_RDTSC => true,
         _ => bail!(
-            "it has an alternative for the CPU feature {}*32+{}, which is not known here",
+            "it has an alternative for the unknown CPU feature {}*32+{}",
             feature / 32,
             feature % 32
         ),
     })
+}
+
+/// The image of the kernel that was built in a directory.
+pub fn built(dir: &Path) -> PathBuf {
+    dir.join("arch/x86/entry/vdso/vdso64/vdso64.so")
 }
 
 #[cfg(test)]
@@ -238,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_it_does_not_know() {
+    fn refuses_unknown_entries() {
         assert!(has_feature(0xffff).is_err());
         let mut bytes = code();
         bytes[13 + 10] = 2;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The data pages that the vDSO reads, filled as the kernel fills them, and what it must read.
+//! The data pages of the vDSO, filled as the kernel fills them, and the values it must return.
 
 const NSEC_PER_SEC: u64 = 1_000_000_000;
 
@@ -21,7 +21,7 @@ pub const TAI: usize = 11;
 /// The first of the auxiliary clocks, which have a `struct vdso_clock` each and its first base.
 pub const AUX: usize = 16;
 
-/// An odd resolution and times far in the future: a fallback to a system call would be seen.
+/// An odd resolution and times far in the future: they expose a fallback to a system call.
 const RESOLUTION: u32 = 7;
 const FAR_FUTURE: u64 = 4_000_000_000;
 
@@ -47,10 +47,10 @@ struct Clock {
     base: [Timestamp; BASES],
 }
 
-/// All that have a sequence counter, in the order of the page.
+/// The number of `struct vdso_clock` in the page.
 pub const CLOCKS: usize = 2 + AUX_CLOCKS;
-/// How many 64-bit words a `struct vdso_clock` has. The first one has its sequence counter in the
-/// lower half.
+/// The 64-bit words of a `struct vdso_clock`. The lower half of the first one is its sequence
+/// counter.
 pub const CLOCK_WORDS: usize = size_of::<Clock>() / size_of::<u64>();
 
 /// `struct vdso_time_data`.
@@ -65,7 +65,7 @@ pub struct TimeData {
     unused: u32,
 }
 
-/// How TSC cycles become nanoseconds.
+/// The conversion of TSC cycles to nanoseconds.
 #[derive(Clone, Copy)]
 pub struct Rate {
     mult: u32,
@@ -73,9 +73,9 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// What the kernel computes for TSCs of some GHz.
+    /// The shift that the kernel computes for TSCs of some GHz.
     pub const SHIFT: u32 = 24;
-    /// The most that it takes for any clock: there is the least room for an offset.
+    /// The greatest shift of any clock: it leaves the least room for an offset.
     pub const MAX_SHIFT: u32 = 32;
 
     pub fn new(cycles_per_second: f64, shift: u32) -> Self {
@@ -83,15 +83,15 @@ impl Rate {
         Self { mult: mult.round() as u32, shift }
     }
 
-    /// How many cycles can be multiplied without overflow, with room for the adjustments of NTP, as
-    /// clocks_calc_max_nsecs() leaves it.
+    /// The most cycles that can be multiplied without overflow, with the room for NTP's adjustments
+    /// that clocks_calc_max_nsecs() leaves.
     pub fn max_cycles(self) -> u64 {
         let mult = u64::from(self.mult);
         u64::MAX / (mult + mult * 11 / 100)
     }
 }
 
-/// What counts the time, and how the vDSO reads it.
+/// The counter of the clock source, and the way that the vDSO reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
     /// The TSC itself.
@@ -102,7 +102,7 @@ pub enum Counter {
     Hvclock,
     /// KVM's page without the flag that all CPUs may read it.
     PvclockUnstable,
-    /// Hyper-V's page in a sequence that stands for none.
+    /// Hyper-V's page with the sequence that means invalid.
     HvclockInvalid,
 }
 
@@ -111,7 +111,7 @@ impl Counter {
     /// Those that can't be read: the vDSO makes the system call.
     pub const INVALID: [Self; 2] = [Self::PvclockUnstable, Self::HvclockInvalid];
 
-    /// What a hypervisor's counter is ahead of the TSC: enough to tell them apart.
+    /// The distance of a hypervisor's counter from the TSC: enough to tell them apart.
     const AHEAD: u64 = 1 << 50;
 
     /// `enum vdso_clock_mode`.
@@ -123,7 +123,7 @@ impl Counter {
         }
     }
 
-    /// What it counts when the TSC is at `cycles`.
+    /// Its value when the TSC is at `cycles`.
     pub fn at(self, cycles: u64) -> u64 {
         match self {
             Self::Tsc => cycles,
@@ -133,11 +133,12 @@ impl Counter {
         }
     }
 
-    /// The page of the hypervisor, as 64-bit words, and which of the data pages it is.
+    /// The index of the hypervisor's data page, and its contents as 64-bit words.
     pub fn page(self) -> Option<(usize, [u64; 4])> {
         match self {
             Self::Tsc => None,
-            // `struct pvclock_vcpu_time_info`: version, TSC, time, 2^31 / 2^32 shifted by 1, stable.
+            // `struct pvclock_vcpu_time_info`: version, TSC, time, 2^31 / 2^32 shifted by 1,
+            // stable.
             Self::Pvclock => Some((4, [2, 0, Self::AHEAD, 1 << 31 | 1 << 32 | 1 << 40])),
             // `struct ms_hyperv_tsc_page`: sequence, scale in 1 / 2^64, offset.
             Self::Hvclock => Some((5, [1, u64::MAX, Self::AHEAD, 0])),
@@ -166,8 +167,8 @@ impl Offsets {
         offsets
     }
 
-    /// The namespace's page, which the stock scheme maps in the place of the real one, and ours
-    /// next to it.
+    /// The namespace's page: the C kernel maps it in place of the real one, the Rust kernel behind
+    /// the real one.
     pub fn page(&self) -> TimeData {
         let clock = Clock { seq: 1, mode: MODE_TIMENS, base: self.by_clock(), ..Clock::default() };
         TimeData {
@@ -214,7 +215,7 @@ impl TimeData {
         }
     }
 
-    /// The same so many seconds later.
+    /// The same page `seconds` later.
     pub fn later(mut self, seconds: i64) -> Self {
         for clock in self.clocks.iter_mut().chain(&mut self.aux_clocks) {
             for base in &mut clock.base {
@@ -224,17 +225,17 @@ impl TimeData {
         self
     }
 
-    /// What `time()` gives: the second of the last tick.
+    /// The result of `time()`: the second of the last tick.
     pub fn second(&self) -> Timestamp {
         Timestamp { nsec: 0, ..self.clocks[0].base[REALTIME] }
     }
 
-    /// What `clock_getres()` gives.
+    /// The result of `clock_getres()`.
     pub fn resolution(&self) -> Timestamp {
         Timestamp { sec: 0, nsec: self.resolution.into() }
     }
 
-    /// What a clock reads when the counter is at `cycles`.
+    /// The value of a clock when the counter is at `cycles`.
     pub fn expected(&self, id: usize, cycles: u64, offsets: Option<&Offsets>) -> Timestamp {
         let (clock, index) = match id.checked_sub(AUX) {
             Some(aux) => (&self.aux_clocks[aux], 0),

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An image in this process, behind data pages of our own, and calls into it.
+//! An image in this process, behind data pages that are filled here, and calls into it.
 //!
-//! All `unsafe` of the benchmark is here.
+//! Nearly all `unsafe` of the crate is here.
 
 use super::{
     data::{TimeData, Timestamp, CLOCKS, CLOCK_WORDS, MONOTONIC},
     image::Image,
-    Read,
+    read::Read,
 };
 use anyhow::{bail, ensure, Context, Result};
 use nix::{
@@ -36,16 +36,16 @@ const PAGE: usize = 4096;
 const CACHE_LINE: usize = 64;
 /// `__VDSO_PAGES` of asm/vdso/vsyscall.h: they lie directly in front of the image.
 const DATA_PAGES: usize = 6;
-/// Far more instructions than any call needs that does not wait for ever.
+/// Far more instructions than any call needs that returns.
 const INSTRUCTION_LIMIT: u32 = 10_000;
 /// All mappings lie at the same place relative to this alignment, so that none has better luck
 /// with the sets of caches and predictors than another.
 const ALIGNMENT: usize = 2 << 20;
 
-/// Any function of the image: all take integers or pointers and give an integer.
+/// Any function of the image: all take integers or pointers and return an integer.
 type Function = extern "C" fn(usize, usize) -> usize;
 
-/// Where a function writes its result.
+/// The place that a function writes its result to.
 ///
 /// In the upper half of its page, so that its stores never look like the loads from the first
 /// lines of the data pages, whose addresses the CPU compares by their low 12 bits first.
@@ -85,7 +85,7 @@ impl Call<'_> {
         (self.function)(self.arguments.0, self.arguments.1)
     }
 
-    /// The TSC cycles that so many bursts of calls take.
+    /// The TSC cycles of `bursts` bursts of `calls` calls.
     ///
     /// Calls without end settle into one of several rhythms of the pipeline by chance, and stay in
     /// it. Draining the pipeline before every burst makes all start alike.
@@ -102,14 +102,14 @@ impl Call<'_> {
     }
 }
 
-/// Waits until all that comes before is done.
+/// Waits until all earlier instructions are done.
 #[inline(always)]
 fn drain() {
     // SAFETY: every x86-64 CPU has this instruction, and it touches no memory.
     unsafe { _mm_lfence() };
 }
 
-/// The time stamp counter, read after all that comes before and before all that comes after.
+/// Reads the time stamp counter after all earlier and before all later instructions.
 #[inline(always)]
 pub fn cycles() -> u64 {
     drain();
@@ -123,7 +123,7 @@ pub fn cycles() -> u64 {
 pub const YARD: u64 = 3 * YARD_ROUNDS * 4;
 const YARD_ROUNDS: u64 = 3000;
 
-/// The TSC cycles that a fixed number of core cycles takes at the moment.
+/// The TSC cycles of a fixed number of core cycles at the moment.
 ///
 /// The TSC does not follow the frequency of the core, which changes with what else runs.
 #[inline(never)]
@@ -158,7 +158,7 @@ pub struct Mapping<'a> {
 }
 
 impl<'a> Mapping<'a> {
-    /// Maps `image` so many pages behind an aligned address.
+    /// Maps `image` `shift` pages behind an aligned address.
     pub fn new(image: &'a Image, shift: usize) -> Result<Self> {
         let code_size = image.bytes.len().next_multiple_of(PAGE);
         let size = DATA_PAGES * PAGE + code_size;
@@ -206,7 +206,7 @@ impl<'a> Mapping<'a> {
         }
     }
 
-    /// What updates the data page while others read it.
+    /// Something that updates the data page while others read it.
     pub fn updater(&self, page: usize) -> Updater<'_> {
         assert!(page < DATA_PAGES);
         // SAFETY: inside the mapping.
@@ -214,7 +214,7 @@ impl<'a> Mapping<'a> {
         Updater { page: page.cast(), lifetime: PhantomData }
     }
 
-    /// The call that does `read` and writes to `answer`.
+    /// The call that performs `read` and writes to `answer`.
     pub fn call<'b>(&'b self, read: Read, answer: &'b Answer) -> Result<Call<'b>> {
         let pointer = answer.value.get() as usize;
         let (name, arguments) = match read {
@@ -231,7 +231,7 @@ impl<'a> Mapping<'a> {
         Ok(Call { function, arguments, lifetime: PhantomData })
     }
 
-    /// Takes the data pages and the image out of all caches and of the TLB.
+    /// Evicts the data pages and the image from all caches and from the TLB.
     pub fn cool(&self) -> Result<()> {
         let lines = (0..DATA_PAGES * PAGE + self.code_size).step_by(CACHE_LINE);
         for line in lines {
@@ -249,9 +249,9 @@ impl<'a> Mapping<'a> {
         self.protect(self.code, self.code_size, read | execute)
     }
 
-    /// How many instructions of the image a call executes, counted one by one.
+    /// The number of instructions of the image that a call executes, counted one by one.
     ///
-    /// A call that crashes or never ends is an error, and only a child's.
+    /// The call runs in a child, so that this process survives one that crashes or never returns.
     pub fn count_instructions(&self, call: Call<'_>) -> Result<u32> {
         // SAFETY: this process has one thread, so that the child may do what it likes.
         match unsafe { fork() }.context("cannot fork")? {
@@ -279,7 +279,7 @@ impl<'a> Mapping<'a> {
                             count += u32::from(image.contains(&ptrace::getregs(child)?.rip));
                             if count == INSTRUCTION_LIMIT {
                                 ptrace::kill(child)?;
-                                bail!("the call never ends");
+                                bail!("the call never returns");
                             }
                         }
                         WaitStatus::Exited(_, 0) if count > 0 => return Ok(count),
@@ -306,7 +306,7 @@ pub struct Updater<'a> {
 unsafe impl Send for Updater<'_> {}
 
 impl Updater<'_> {
-    /// Has the sequence counters odd while anything else changes.
+    /// Keeps the sequence counters odd while anything else changes.
     pub fn update(&self, contents: &TimeData) {
         const WORDS: usize = size_of::<TimeData>() / size_of::<u64>();
         // SAFETY: plain old data without padding.

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Times clock reads in the vDSO of the C and of the Rust kernel, natively.
+//!
+//! Both built images are mapped into this process behind data pages that are filled here, as a
+//! task on the host and one in a time namespace have them, and timed in turns.
+
+mod plot;
+mod reads;
+mod report;
+mod timing;
+
+use crate::{
+    context::Context,
+    kernel::{
+        build,
+        kernels::{RUST, STOCK},
+    },
+    session::{
+        statistics::{lowest, median},
+        Session,
+    },
+    vdso::{
+        image::{built, Image},
+        pin, Role,
+    },
+};
+use anyhow::{Context as _, Result};
+use clap::Args;
+use reads::READS;
+use report::{Cell, Report, Row};
+use std::{fs, path::PathBuf};
+pub use timing::TooNoisy;
+use timing::{cell, Bench, Samples};
+
+#[derive(Args)]
+pub struct Options {
+    /// Rounds of timing, at least 30.
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(30..))]
+    rounds: u32,
+    /// Only draw the chart of results/bench-vdso.json again.
+    #[arg(long, conflicts_with_all = ["stock_image", "results"])]
+    draw: bool,
+    /// Images to time instead of those of the two kernels.
+    #[arg(long, value_name = "PATH", hide = true, requires = "rust_image")]
+    stock_image: Option<PathBuf>,
+    #[arg(long, value_name = "PATH", hide = true, requires = "stock_image")]
+    rust_image: Option<PathBuf>,
+    /// A directory for the results instead of out/bench.
+    #[arg(long, value_name = "PATH", hide = true)]
+    results: Option<PathBuf>,
+}
+
+impl Options {
+    /// Whether nothing is built or timed.
+    pub fn only_draws(&self) -> bool {
+        self.draw
+    }
+}
+
+/// Builds both kernels, times their images and prints the verdict.
+pub fn bench(context: &Context, options: &Options) -> Result<bool> {
+    const STEPS: usize = 4;
+    if options.draw {
+        draw(context)?;
+        return Ok(true);
+    }
+    let (mut session, paths) = match (&options.stock_image, &options.rust_image) {
+        (Some(c), Some(rust)) => (Session::new(context, STEPS)?, [c.clone(), rust.clone()]),
+        _ => {
+            let mut session = Session::new(context, 2 + STEPS)?;
+            for kernel in [&RUST, &STOCK] {
+                session.step(&format!("build {}", kernel.name), |step| {
+                    build::build(context, step, kernel)
+                })?;
+            }
+            (session, [&STOCK, &RUST].map(|kernel| built(&context.build_dir(kernel))))
+        }
+    };
+    let images = [Image::read(&paths[0])?, Image::read(&paths[1])?];
+    let cpu = pin()?;
+    let bench = session.step("map both vDSO images", |_| Bench::new(&images))?;
+    // First, because it survives a call that does not return.
+    let instructions = session.step("count instructions", |_| bench.instructions())?;
+    let hot = session.step("time with warm caches", |step| bench.time_hot(step, options.rounds))?;
+    let cold = session.step("time with cold caches and TLB", |step| bench.time_cold(step))?;
+    let rows = rows(&hot, &cold, &instructions);
+    let report = Report::new(cpu, bench.cycles_per_second, hot[0].len(), rows, &images);
+    let dir = options.results.clone().unwrap_or_else(|| context.out.join("bench"));
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    report.save(&dir.join("bench-vdso.json"))?;
+    plot::draw(&dir.join("bench-vdso.svg"), &report.rows)?;
+    println!("\n{report}");
+    Ok(report.passed())
+}
+
+/// Draws the chart of the stored results again.
+fn draw(context: &Context) -> Result<()> {
+    let results = context.top.join("results");
+    let report = Report::read(&results.join("bench-vdso.json"))?;
+    plot::draw(&results.join("bench-vdso.svg"), &report.rows)
+}
+
+/// The figures of all reads in all roles.
+fn rows(hot: &Samples, cold: &Samples, instructions: &[u32]) -> Vec<Row> {
+    let figures = |read, role| {
+        let at = cell(read, role);
+        Cell {
+            lowest: lowest(&hot[at]),
+            median: median(&hot[at]),
+            cold: median(&cold[at]),
+            instructions: instructions[at],
+        }
+    };
+    let row = |read: usize| Row {
+        name: READS[read].name.to_owned(),
+        cells: Role::ALL.map(|role| (role, figures(read, role))).into(),
+    };
+    (0..READS.len()).map(row).collect()
+}
