@@ -5,6 +5,7 @@
 use super::plan::{HostCheck, Plan, Selection};
 use crate::{
     context::Context,
+    figures,
     guest::{
         ktap,
         programs::{NO_COUNTER, OTHER_VDSO, SELFTESTS},
@@ -14,7 +15,7 @@ use crate::{
         kernels::{RUST, RUST_STOCK_VDSO, STOCK, STOCK_OFFSET_PAGE},
         series::Series,
     },
-    session::{passed, skipped, Outcome, Status, Step},
+    session::{passed, skipped, unless, Outcome, Status, Step},
 };
 use anyhow::{bail, Result};
 use std::{fs, process::Command};
@@ -23,10 +24,11 @@ use std::{fs, process::Command};
 const RACE: Job = Job::Race { cpus: 2, rounds: Rounds::of(2000) };
 pub const FUZZ: Job = Job::Fuzz { seed: 1, sequences: 120 };
 
-const HOST: [HostCheck; 5] = [
+const HOST: [HostCheck; 6] = [
     HostCheck { name: "tree: round trip", run: round_trip },
     HostCheck { name: "tree: scripts", run: tree_scripts },
     HostCheck { name: "rustfmt", run: formatting },
+    HostCheck { name: "figures", run: figures },
     HostCheck { name: "cargo test", run: crate_tests },
     HostCheck { name: "oldest rustc", run: oldest_rustc },
 ];
@@ -60,6 +62,11 @@ fn tree_scripts(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     let mut script = Command::new(context.top.join("harness/series/tests.sh"));
     let log = step.command(&mut script, "tree-scripts")?;
     ktap::results(context, &ktap::plan_first(&fs::read_to_string(log)?))
+}
+
+/// The figures in the documents are those in results/.
+fn figures(context: &Context, _: &Step) -> Result<Vec<Outcome>> {
+    Ok(unless(figures::check(context)?))
 }
 
 /// The roots of the crates under harness/.
