@@ -27,6 +27,9 @@
 //! TEXT
 //! -->
 //! <!-- /text -->
+//!
+//! <!-- mutants: -->                       a table of the patches in harness/mutants
+//! <!-- /mutants -->
 //! ```
 //!
 //! The cover letter is a template. There `{FILE SELECTOR}` is a figure, and the lines from
@@ -214,7 +217,7 @@ struct Block<'a> {
 impl<'a> Block<'a> {
     /// The first one in a text. One without an end has no generated text.
     fn next(text: &'a str) -> Option<Self> {
-        let starts = ["figure", "table", "excerpt", "text"].map(|kind| {
+        let starts = ["figure", "table", "excerpt", "text", "mutants"].map(|kind| {
             let start = text.find(&format!("<!-- {kind}:"));
             start.map(|start| (start, kind))
         });
@@ -242,6 +245,7 @@ impl Results {
             "figure" => self.figure(body)?,
             "table" => format!("\n{}", self.table(body)?),
             "text" => format!("\n{}\n", self.inline(body)?),
+            "mutants" => format!("\n{}", self.mutants()?),
             _ => format!("\n```text\n{}```\n", self.excerpt(body)?),
         })
     }
@@ -316,6 +320,25 @@ impl Results {
         let mut table = format!("| {headings} |\n|---|{}\n", "---:|".repeat(columns - 1));
         for (name, cells) in self.rows(file, &expressions, lines, Style::Prose)? {
             table += &format!("| {name} | {} |\n", cells.join(" | "));
+        }
+        Ok(table)
+    }
+
+    /// The effects of the mutants, and the checks that detect them, as their patches say.
+    fn mutants(&self) -> Result<String> {
+        let dir = self.0.join("../harness/mutants");
+        let entries = fs::read_dir(dir).context("cannot list harness/mutants")?;
+        let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+        paths.sort();
+        let mut table = "| mutant | effect | detected by |\n|---|---|---|\n".to_owned();
+        for path in paths {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let text = read(&path)?;
+            let effect = text.lines().next().unwrap_or_default();
+            let detectors = text.lines().find_map(|line| line.strip_prefix("Seen by: "));
+            let detectors = detectors.with_context(|| format!("{name} has no `Seen by: `"))?;
+            let link = format!("[{}](../harness/mutants/{name})", name.trim_end_matches(".patch"));
+            table += &format!("| {link} | {effect} | {detectors} |\n");
         }
         Ok(table)
     }
@@ -567,11 +590,17 @@ mod tests {
     fn page(text: &str) -> (tempfile::TempDir, Page) {
         let dir = tempfile::tempdir().unwrap();
         let top = dir.path();
-        for (name, text) in [("results/x.json", JSON), ("results/y.txt", TEXT), ("README.md", text)]
-        {
-            fs::create_dir_all(top.join("results")).unwrap();
-            fs::create_dir_all(top.join("docs")).unwrap();
-            fs::write(top.join(name), text).unwrap();
+        let mutant = "It leaks.\n\nSeen by: age\n\n--- a\n";
+        for (name, text) in [
+            ("results/x.json", JSON),
+            ("results/y.txt", TEXT),
+            ("harness/mutants/m.patch", mutant),
+            ("docs/empty.md", ""),
+            ("README.md", text),
+        ] {
+            let path = top.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
         }
         let page = Page::all(top).unwrap().remove(0);
         (dir, page)
@@ -637,11 +666,12 @@ mod tests {
                     <!-- /table -->\n\
                     <!-- excerpt: y.txt\nend\n…\nrace.b ... => * seeds: ...\n-->\n\
                     <!-- /excerpt -->\n\
-                    <!-- text:\n| a | {x.json mhz} |\n-->\n<!-- /text -->\n";
+                    <!-- text:\n| a | {x.json mhz} |\n-->\n<!-- /text -->\n\
+                    <!-- mutants: -->\n<!-- /mutants -->\n";
         let (_dir, mut page) = page(text);
         let filled = page.fill();
         assert!(filled.errors.is_empty(), "{:?}", filled.errors);
-        assert_eq!(filled.stale.len(), 4);
+        assert_eq!(filled.stale.len(), 5);
         assert_eq!(filled.stale[0], "README.md:1: the figure has `1`, the results `2,000`");
         assert_eq!(
             filled.stale[1],
@@ -652,6 +682,7 @@ mod tests {
             "-->\n| of | C | in all |\n|---|---:|---:|\n| b | 4,000.0 | 2,000 |\n<!-- /table -->",
             "-->\n```text\nend\n…\nrace.b 4 stock 2 3000\nrace.a 2 rust 0 0\n10 seeds",
             "-->\n| a | 2,000 |\n<!-- /text -->",
+            "| [m](../harness/mutants/m.patch) | It leaks. | age |\n<!-- /mutants -->",
         ] {
             assert!(filled.text.contains(part), "{part}: {}", filled.text);
         }
