@@ -334,7 +334,7 @@ impl Results {
         for path in paths {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let text = read(&path)?;
-            let effect = text.lines().next().unwrap_or_default();
+            let effect = text.split("\n\n").next().unwrap_or_default().replace('\n', " ");
             let detectors = text.lines().find_map(|line| line.strip_prefix("Seen by: "));
             let detectors = detectors.with_context(|| format!("{name} has no `Seen by: `"))?;
             let link = format!("[{}](../harness/mutants/{name})", name.trim_end_matches(".patch"));
@@ -590,7 +590,7 @@ mod tests {
     fn page(text: &str) -> (tempfile::TempDir, Page) {
         let dir = tempfile::tempdir().unwrap();
         let top = dir.path();
-        let mutant = "It leaks.\n\nSeen by: age\n\n--- a\n";
+        let mutant = "It\nleaks.\n\nSeen by: age\n\n--- a\n";
         for (name, text) in [
             ("results/x.json", JSON),
             ("results/y.txt", TEXT),
