@@ -5,6 +5,7 @@
 mod bench;
 mod commands;
 mod context;
+mod figures;
 mod guest;
 mod jobs;
 mod kernel;
@@ -15,8 +16,8 @@ use anyhow::Result;
 use bench::vdso as bench_vdso;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use commands::{
-    age, bisect, build, check, clients, cover_letter, coverage, faults, fuzz, ide, interactive,
-    matrix, mutants, plan::Selection, race, sanitize, test,
+    age, bisect, build, check, clients, coverage, faults, fuzz, ide, interactive, matrix, mutants,
+    plan::Selection, race, sanitize, test,
 };
 use context::Context;
 use std::process::ExitCode;
@@ -64,6 +65,12 @@ enum Command {
     Check,
     /// Print the cover letter of the series.
     CoverLetter,
+    /// Fill in the figures of README.md, docs/ and the cover letter from results/.
+    Figures {
+        /// Change nothing; list the places that are out of date.
+        #[arg(long)]
+        check: bool,
+    },
     /// Let rust-analyzer work in the prepared tree.
     Ide,
     /// Build one kernel.
@@ -80,8 +87,8 @@ fn run(command: Command, name: &str) -> Result<ExitCode> {
     }
     let context = Context::new()?;
     let _lock = match &command {
-        // One only prints, the other locks while it builds.
-        Command::CoverLetter | Command::Shell(_) => None,
+        // Two do not use out/, the third locks while it builds.
+        Command::CoverLetter | Command::Figures { .. } | Command::Shell(_) => None,
         Command::Bench(options) if options.only_draws() => None,
         Command::BenchVdso(options) if options.only_draws() => None,
         _ => Some(context.lock()?),
@@ -108,9 +115,14 @@ fn run(command: Command, name: &str) -> Result<ExitCode> {
         Command::Matrix(options) => matrix::matrix(&context, &options),
         Command::Check => check::check(&context),
         Command::CoverLetter => {
-            print!("{}", cover_letter::letter(&context)?);
+            print!("{}", figures::letter(&context)?);
             Ok(true)
         }
+        Command::Figures { check: false } => figures::write(&context),
+        Command::Figures { check: true } => figures::check(&context).map(|places| {
+            places.iter().for_each(|place| println!("{place}"));
+            places.is_empty()
+        }),
         Command::Ide => ide::ide(&context),
         Command::Build(options) => build::build(&context, &options),
         Command::VdsoImages(options) => vdso::check::run(&options),

@@ -7,7 +7,6 @@ pub mod bisect;
 pub mod build;
 pub mod check;
 pub mod clients;
-pub mod cover_letter;
 pub mod coverage;
 pub mod faults;
 pub mod fuzz;

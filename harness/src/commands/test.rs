@@ -5,6 +5,7 @@
 use super::plan::{HostCheck, Plan, Selection};
 use crate::{
     context::Context,
+    figures,
     guest::{
         ktap,
         programs::{NO_COUNTER, OTHER_VDSO, READERS, SELFTESTS},
@@ -27,10 +28,11 @@ use std::{
 const RACE: Job = Job::Race { cpus: 2, rounds: Rounds::of(2000) };
 pub const FUZZ: Job = Job::Fuzz { seed: 1, sequences: 120 };
 
-const HOST: [HostCheck; 5] = [
+const HOST: [HostCheck; 6] = [
     HostCheck { name: "tree: round trip", run: round_trip },
     HostCheck { name: "shell scripts", run: shell_scripts },
     HostCheck { name: "rustfmt", run: formatting },
+    HostCheck { name: "figures", run: figures },
     HostCheck { name: "cargo test", run: crate_tests },
     HostCheck { name: "oldest rustc", run: oldest_rustc },
 ];
@@ -87,6 +89,11 @@ fn shell_scripts(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
         results.extend(ktap::results(context, &ktap::plan_first(&fs::read_to_string(log)?))?);
     }
     Ok(results)
+}
+
+/// The figures in the documents are those in results/.
+fn figures(context: &Context, _: &Step) -> Result<Vec<Outcome>> {
+    Ok(unless(figures::check(context)?))
 }
 
 /// The roots of the crates under harness/.
