@@ -156,7 +156,7 @@ debian_edits() {
 
 # check_debian: refuse a series that edits a file which Debian has patched.
 check_debian() {
-	if [ "$(state base)" != "tarball $TARBALL_SHA256" ]; then
+	if [ "$(state source)" != "tarball $TARBALL_SHA256" ]; then
 		say "series: skipped: the check for Debian's patches: the base is not the package of BASE"
 		return
 	fi

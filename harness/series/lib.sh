@@ -15,7 +15,7 @@ kgit() {
 
 # The state of out/linux is in files of its .git/timens:
 #   imported    the key of the base in the object store
-#   base        the key of the base in the work tree
+#   source      the key of the base in the work tree: its package, tarball or directory
 #   prepared    the commit in the work tree
 #   stamp       a hash over all inputs of that commit
 #   stock       the commit in out/stock/linux
@@ -172,7 +172,7 @@ move_to() {
 	kgit -c checkout.workers=0 reset -q --hard "$2" &&
 		kgit clean -qfd &&
 		say "$2" >"$STATE/prepared" &&
-		say "$3" >"$STATE/base" &&
+		say "$3" >"$STATE/source" &&
 		say "$4" >"$STATE/stamp" &&
 		rm "$STATE/moving"
 }

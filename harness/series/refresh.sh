@@ -77,7 +77,7 @@ identity() {
 check() {
 	tip=$(build_series "$TOP" "$base")
 	export_series "$base" "$tip" "$tmp/again"
-	if [ "$(state base)" = "tarball $TARBALL_SHA256" ]; then
+	if [ "$(state source)" = "tarball $TARBALL_SHA256" ]; then
 		mkdir "$tmp/now"
 		named_files "$TOP" >"$tmp/named"
 		(cd "$TOP" && xargs cp --parents --preserve=mode -t "$tmp/now") <"$tmp/named"
@@ -94,7 +94,7 @@ check() {
 
 refresh() {
 	require_committed
-	stamp=$(series_stamp "$base" "$(state base)")
+	stamp=$(series_stamp "$base" "$(state source)")
 	if [ -z "${FORCE:-}" ] && [ ! -e "$STATE/refreshing" ] && [ "$stamp" != "$(state stamp)" ]; then
 		die "patches/ or new files changed since out/linux was prepared: 'make refresh FORCE=1' overwrites these changes"
 	fi
@@ -122,8 +122,8 @@ refresh() {
 		say "refresh: wrote $file"
 	done <"$tmp/named"
 	# Move to the commits that 'make tree' would make, so that it has nothing to do.
-	stamp=$(series_stamp "$base" "$(state base)")
-	move_to "$base" "$rebuilt" "$(state base)" "$stamp"
+	stamp=$(series_stamp "$base" "$(state source)")
+	move_to "$base" "$rebuilt" "$(state source)" "$stamp"
 	rm "$STATE/refreshing"
 	say "refresh: the checkout has the $(wc -l <"$tmp/commits") commits of out/linux"
 }

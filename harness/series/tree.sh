@@ -36,7 +36,7 @@ base_git() {
 		git -C "$tmp/base" --git-dir="$store" --work-tree="$tmp/base" "$@"
 }
 
-# import_base KEY: add the base to the object store, as refs/timens/base. If there is no out/linux
+# import_base KEY: add the base to the object store, as refs/timens/imported. If there is no out/linux
 # yet, the unpacked files become it, in one step.
 import_base() {
 	sh "$TOP/harness/series/base.sh" "$tmp/base"
@@ -69,7 +69,7 @@ import_base() {
 		export GIT_AUTHOR_DATE='2000-01-01T00:00:00Z' GIT_COMMITTER_DATE='2000-01-01T00:00:00Z'
 		base_git commit-tree -m "Linux $(linux_version <"$tmp/base/Makefile")" "$tree"
 	)
-	base_git update-ref refs/timens/base "$commit"
+	base_git update-ref refs/timens/imported "$commit"
 	say "$1" >"$store/timens/imported"
 	[ -e "$LINUX" ] || mv "$tmp/base" "$LINUX"
 }
@@ -112,7 +112,7 @@ else
 	work=
 	[ -z "$(state prepared)" ] || work=$(own_work)
 	if [ "$(state imported)" = "$key" ]; then
-		stamp=$(series_stamp refs/timens/base "$key")
+		stamp=$(series_stamp refs/timens/imported "$key")
 		if [ "$stamp" = "$(state stamp)" ]; then
 			stock_tree
 			say "tree: out/linux is up to date${work:+ (it $work)}"
@@ -124,7 +124,7 @@ else
 fi
 
 [ "$(state imported)" = "$key" ] || import_base "$key"
-base=$(kgit rev-parse refs/timens/base)
+base=$(kgit rev-parse refs/timens/imported)
 stamp=$(series_stamp "$base" "$key")
 tip=$(build_series "$TOP" "$base")
 logged tree-checkout "tree: writing the files" move_to "$base" "$tip" "$key" "$stamp" ||
