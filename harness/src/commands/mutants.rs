@@ -202,7 +202,6 @@ pub fn mutants(context: &Context, options: &Options) -> Result<bool> {
     build_kernel(&mut session, &STOCK);
     session.check("build the selftests", Column::Host, |step| {
         selftests::build(context, step)?;
-        selftests::build_long(context, step)?;
         Ok(passed())
     });
     let mut table = Table(vec![]);

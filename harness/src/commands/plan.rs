@@ -62,7 +62,6 @@ enum Task {
     /// The objects of Rust call the sanitizer.
     Instrumented(&'static Kernel),
     Selftests,
-    LongSelftests,
     Clients,
     Pack(&'static Kernel),
     Run(&'static Kernel, Job),
@@ -164,21 +163,14 @@ impl Plan {
         tasks.extend(kernels.iter().copied().map(Task::Build));
         let rows = self.rows.iter();
         let sanitized = rows.clone().filter(|(kernel, _)| kernel.has_sanitizers());
-        tasks.extend(
-            sanitized
-                .clone()
-                .filter(|(kernel, _)| kernel.is_rust())
-                .map(|(kernel, _)| Task::Instrumented(kernel)),
-        );
+        let sanitized = sanitized.filter(|(kernel, _)| kernel.is_rust());
+        tasks.extend(sanitized.map(|(kernel, _)| Task::Instrumented(kernel)));
         let has = |image| {
             let mut of_image = rows.clone().filter(|(kernel, _)| kernel.image == image);
             of_image.any(|(_, jobs)| jobs.iter().any(Job::needs_archive))
         };
         if has(Image::Selftests) {
             tasks.push(Task::Selftests);
-            if sanitized.count() > 0 {
-                tasks.push(Task::LongSelftests);
-            }
         }
         if has(Image::Clients) {
             tasks.push(Task::Clients);
@@ -228,12 +220,6 @@ impl Plan {
                 selftests::build(context, step)?;
                 Ok(passed())
             }),
-            Task::LongSelftests => {
-                session.check("build the long selftests", Column::Host, |step| {
-                    selftests::build_long(context, step)?;
-                    Ok(passed())
-                })
-            }
             Task::Clients => session.check("build the clients", Column::Host, |step| {
                 clients::build(context, step)?;
                 Ok(passed())
@@ -359,8 +345,8 @@ mod tests {
 
     #[test]
     fn the_steps_are_counted_from_the_plan() {
-        // Three builds, the check of instrumentation, two builds of selftests; then two archives, three jobs.
-        assert_eq!(plan().tasks().len(), 6 + 5);
+        // Three builds, the check of instrumentation, the selftests; then two archives, three jobs.
+        assert_eq!(plan().tasks().len(), 5 + 5);
         let selected = plan().select(&selection(&[&STOCK], &[])).unwrap();
         assert_eq!(selected.tasks().len(), 2);
         let selected = plan().select(&selection(&[], &["fuzz"])).unwrap();

@@ -79,7 +79,7 @@ fn selftests(context: &Context, step: &Step, kernel: &Kernel, dir: &Path) -> Res
     }
     image.add_lists(dir, &SELFTEST_LISTS)?;
     for program in SELFTEST_LISTS.into_iter().flat_map(List::programs) {
-        let path = context.selftest(kernel, program.path);
+        let path = context.selftest(program.path);
         // The guest reports a program that was not built, as a failure of that program.
         if path.exists() {
             image.add(&format!("/selftests/{}", program.path), path.clone());

@@ -121,9 +121,9 @@ const OTHERS: &[Program] = &[
     program("namespaces/cred_change_test", 60),
     program("namespaces/regression_pidfd_setns_test", 60),
     program("namespaces/siocgskns_test", 120),
-    unsteady("namespaces/stress_test", 240),
-    unsteady("namespaces/ns_active_ref_test", 120),
-    unsteady("drivers/ntsync/ntsync", 120),
+    unsteady("namespaces/stress_test", 900),
+    unsteady("namespaces/ns_active_ref_test", 300),
+    unsteady("drivers/ntsync/ntsync", 300),
 ];
 
 /// The functions that only a 32-bit vDSO has.

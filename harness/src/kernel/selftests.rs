@@ -2,7 +2,7 @@
 
 //! Builds the kernel's own selftests, for the host's C library, outside of the tree.
 
-use super::{build::plain_make, kernels::Kernel};
+use super::build::plain_make;
 use crate::{context::Context, session::Step};
 use anyhow::{Context as _, Result};
 use std::{
@@ -10,75 +10,82 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The directories under tools/testing/selftests whose programs are run.
-const TARGETS: &str = "timens clone3 pidfd namespaces drivers/ntsync vDSO proc timers";
-/// Other ABIs for which the programs of selftests/vDSO are built: the option of gcc, and the suffix of the
-/// directory.
-const OTHER_ABIS: [(&str, &str); 2] = [("-m32", "_32"), ("-mx32", "_x32")];
-/// Those whose tests take longer on a kernel with sanitizers than kselftest's timeout.
-const LONG_TARGETS: &str = "namespaces drivers/ntsync";
+/// A build of selftests: the suffix of its directory, the directories under tools/testing/selftests, and
+/// options of their make.
+struct Build {
+    suffix: &'static str,
+    targets: &'static str,
+    options: &'static [&'static str],
+    /// A header under harness/guest that is included first.
+    header: &'static str,
+}
+
+/// The builds. selftests/vDSO has no rules for other ABIs, whose libraries the guest lacks. The tests of
+/// namespaces and ntsync need more than kselftest's timeout on a busy host.
+const BUILDS: [Build; 4] = [
+    Build {
+        suffix: "",
+        targets: "timens clone3 pidfd vDSO proc timers",
+        options: &["X32=1"],
+        header: "posix_types.h",
+    },
+    Build {
+        suffix: "_long",
+        targets: "namespaces drivers/ntsync",
+        options: &[],
+        header: "selftest_timeout.h",
+    },
+    Build {
+        suffix: "_32",
+        targets: "vDSO",
+        options: &["CC=gcc -m32", "USERLDFLAGS=-static"],
+        header: "posix_types.h",
+    },
+    Build {
+        suffix: "_x32",
+        targets: "vDSO",
+        options: &["CC=gcc -mx32", "USERLDFLAGS=-static"],
+        header: "posix_types.h",
+    },
+];
 
 /// The directory that the selftests' own `make install` fills.
 pub const INSTALLED: &str = "kselftest/kselftest_install";
 
 impl Context {
-    fn selftests_dir(&self) -> PathBuf {
-        self.out.join("build/selftests")
+    fn selftests_dir(&self, suffix: &str) -> PathBuf {
+        self.out.join(format!("build/selftests{suffix}"))
     }
 
-    fn vdso_selftests_dir(&self, suffix: &str) -> PathBuf {
-        self.out.join(format!("build/vdso-selftests{suffix}"))
-    }
-
-    fn long_selftests_dir(&self) -> PathBuf {
-        self.out.join("build/long-selftests")
-    }
-
-    /// The program of a selftest for one kernel, whether it has been built or not.
-    pub fn selftest(&self, kernel: &Kernel, path: &str) -> PathBuf {
-        for (_, suffix) in OTHER_ABIS {
-            if let Some(name) = path.strip_prefix(&format!("vDSO{suffix}/")) {
-                return self.vdso_selftests_dir(suffix).join(INSTALLED).join("vDSO").join(name);
-            }
-        }
-        let installed = |dir: PathBuf| dir.join(INSTALLED).join(path);
-        let long = installed(self.long_selftests_dir());
-        match kernel.has_sanitizers() && long.exists() {
-            true => long,
-            false => installed(self.selftests_dir()),
-        }
+    /// The program of a selftest, whether it has been built or not. A path that begins with `vDSO_32/` or
+    /// `vDSO_x32/` is for another ABI.
+    pub fn selftest(&self, path: &str) -> PathBuf {
+        let (room, name) = path.split_once('/').unwrap_or((path, ""));
+        let (suffix, path) = match room {
+            "namespaces" | "drivers" => ("_long", path.to_owned()),
+            room => match room.strip_prefix("vDSO") {
+                Some(suffix) => (suffix, format!("vDSO/{name}")),
+                None => ("", path.to_owned()),
+            },
+        };
+        self.selftests_dir(suffix).join(INSTALLED).join(path)
     }
 }
 
 /// Builds and installs the selftests of the series.
 pub fn build(context: &Context, step: &Step) -> Result<()> {
     let variables = context.toolchain.make_variables()?;
-    let header = context.top.join("harness/guest/posix-types.h");
-    let flags = format!("USERCFLAGS=-include {}", header.display());
-    let targets = format!("TARGETS={TARGETS}");
-    let build = |dir: &Path, options: &[&str]| {
-        build_in(context, step, &context.tree, dir, &variables, options)
-    };
-    build(&context.selftests_dir(), &[&targets, &flags, "X32=1"])?;
-    for (abi, suffix) in OTHER_ABIS {
-        let compiler = format!("CC=gcc {abi}");
-        // The guest has no libraries for them.
-        let options = ["TARGETS=vDSO", &compiler, &flags, "USERLDFLAGS=-static"];
-        build(&context.vdso_selftests_dir(suffix), &options)?;
-    }
-    Ok(())
-}
-
-/// Builds and installs those of [`LONG_TARGETS`] with the timeout of harness/guest/selftest_timeout.h.
-pub fn build_long(context: &Context, step: &Step) -> Result<()> {
-    let variables = context.toolchain.make_variables()?;
-    let header = context.top.join("harness/guest/selftest_timeout.h");
-    let options = [
-        &format!("TARGETS={LONG_TARGETS}")[..],
-        &format!("USERCFLAGS=-include {}", header.display()),
-    ];
-    let dir = context.long_selftests_dir();
-    build_in(context, step, &context.tree, &dir, &variables, &options)
+    BUILDS.iter().try_for_each(|build| {
+        let header = context.top.join("harness/guest").join(build.header);
+        let own = [
+            format!("TARGETS={}", build.targets),
+            format!("USERCFLAGS=-include {}", header.display()),
+        ];
+        let options: Vec<_> =
+            own.iter().map(String::as_str).chain(build.options.iter().copied()).collect();
+        let dir = context.selftests_dir(build.suffix);
+        build_in(context, step, &context.tree, &dir, &variables, &options)
+    })
 }
 
 /// Builds and installs a tree's selftests in a directory. `variables` are for the kernel's make, `options`
