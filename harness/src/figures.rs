@@ -23,24 +23,22 @@ use std::{fs, path::Path};
 
 const LETTER: &str = "harness/series/cover-letter";
 const MACROS: &str = "docs/figures.j2";
-const END: &str = "<!-- /fill -->";
 
-/// Fills in all figures, and prints the pages that change and the figures that cannot be found.
+/// Fills in all figures, and prints the pages that change and the places that [`check`] still finds.
 pub fn write(context: &Context) -> Result<bool> {
-    let filled = Filled::new(&context.top)?;
-    for (name, text) in &filled.changed {
-        fs::write(context.top.join(name), text).with_context(|| format!("cannot write {name}"))?;
+    for (name, text) in Filled::new(&context.top)?.changed {
+        fs::write(context.top.join(&name), text).with_context(|| format!("cannot write {name}"))?;
         println!("{name}: new figures");
     }
-    filled.errors.iter().for_each(|error| println!("{error}"));
-    Ok(filled.errors.is_empty())
+    let places = check(context)?;
+    places.iter().for_each(|place| println!("{place}"));
+    Ok(places.is_empty())
 }
 
 /// The places that are out of date: figures, figures that cannot be found, and links to files that
 /// do not exist.
 pub fn check(context: &Context) -> Result<Vec<String>> {
-    let filled = Filled::new(&context.top)?;
-    Ok([filled.stale, filled.errors].concat())
+    Ok(Filled::new(&context.top)?.places)
 }
 
 /// The text of the cover letter.
@@ -48,14 +46,11 @@ pub fn letter(context: &Context) -> Result<String> {
     render(&templates(&context.top)?, LETTER, &read(&context.top, LETTER)?)
 }
 
-/// The pages and the cover letter, filled in.
+/// The pages that change, by name, and the places that are out of date.
 #[derive(Default)]
 struct Filled {
-    /// The names and new texts of the pages that change.
     changed: Vec<(String, String)>,
-    /// Figures and links.
-    stale: Vec<String>,
-    errors: Vec<String>,
+    places: Vec<String>,
 }
 
 impl Filled {
@@ -63,11 +58,11 @@ impl Filled {
         let mut filled = Self::default();
         let templates = templates(top)?;
         filled.page(top, &templates, "README.md")?;
-        for name in files(top, "docs", ".md")? {
+        for name in files(top, "docs", ".md")?.try_iter()? {
             filled.page(top, &templates, &format!("docs/{name}.md"))?;
         }
         let letter = render(&templates, LETTER, &read(top, LETTER)?);
-        filled.errors.extend(letter.err().map(|error| format!("{error:#}")));
+        filled.places.extend(letter.err().map(|error| format!("{error:#}")));
         Ok(filled)
     }
 
@@ -76,36 +71,43 @@ impl Filled {
         let blocks = regex(r"(?s)(<!-- fill:(.*?)-->)(.*?)(<!-- /fill -->|<!-- fill:|\z)")?;
         let new = blocks.replace_all(&text, |block: &Captures| {
             let above = &text[..block.get(1).map_or(0, |comment| comment.start())];
-            let place = format!("{name}:{}", above.matches('\n').count() + 1);
+            let mut report = |text| self.places.push(format!("{name}:{}: {text}", line(above)));
             let new = fill(templates, name, above, block).unwrap_or_else(|error| {
-                self.errors.push(format!("{place}: {error:#}").replace('\n', " "));
+                report(format!("{error:#}").replace('\n', " "));
                 block[3].to_owned()
             });
             if new != block[3] {
-                self.stale.push(format!("{place}: figures are out of date"));
+                report("figures are out of date".to_owned());
             }
             format!("{}{new}{}", &block[1], &block[4])
         });
         if new != text {
             self.changed.push((name.to_owned(), new.into_owned()));
         }
-        let (page, links) = (top.join(name), regex(r"(?s)<!--.*?-->|\]\(([^)#]+)")?);
-        let links = links.captures_iter(&text).filter_map(|link| Some(link.get(1)?.as_str()));
-        let broken = links.filter(|to| !to.contains("://") && !page.with_file_name(to).exists());
-        self.stale.extend(broken.map(|to| format!("{name}: links to {to}, which does not exist")));
+        let links = regex(r"(?s)<!--.*?-->|\]\(([^)#]+)")?;
+        for link in links.captures_iter(&text).filter_map(|link| link.get(1)) {
+            let (to, line) = (link.as_str(), line(&text[..link.start()]));
+            if !to.contains("://") && !top.join(name).with_file_name(to).exists() {
+                self.places.push(format!("{name}:{line}: links to {to}, which does not exist"));
+            }
+        }
         Ok(())
     }
 }
 
+/// The number of the line behind a text.
+fn line(above: &str) -> usize {
+    above.matches('\n').count() + 1
+}
+
 /// The text that the template of a block generates.
 fn fill(templates: &Environment, name: &str, above: &str, block: &Captures) -> Result<String> {
-    ensure!(&block[4] == END, "the block has no {END}");
-    let line = above.rsplit('\n').next().unwrap_or_default();
-    ensure!(line.matches('`').count() % 2 == 0, "a block must not lie in code");
+    ensure!(block[4].ends_with("/fill -->"), "the block has no <!-- /fill -->");
     // Errors name the line of the page.
-    let template = "\n".repeat(above.matches('\n').count()) + &block[2];
+    let template = "\n".repeat(line(above) - 1) + &block[2];
     let text = render(templates, name, &template)?;
-    Ok(if line.is_empty() { format!("\n{}\n", text.trim()) } else { text.trim().to_owned() })
+    let own_lines = above.is_empty() || above.ends_with('\n');
+    Ok(if own_lines { format!("\n{}\n", text.trim()) } else { text.trim().to_owned() })
 }
 
 fn render(templates: &Environment, name: &str, template: &str) -> Result<String> {
@@ -121,25 +123,16 @@ fn templates(top: &Path) -> Result<Environment<'static>> {
     templates.set_syntax(syntax.build()?);
     templates.set_undefined_behavior(UndefinedBehavior::Strict);
     templates.add_template_owned(MACROS, read(top, MACROS)?)?;
-    add(&mut templates, top, "json", json);
-    add(&mut templates, top, "matches", matches);
-    add(&mut templates, top, "find", find);
-    add(&mut templates, top, "files", files);
+    let functions: [(_, fn(&Path, &str, &str) -> Result<Value>); 4] =
+        [("json", json), ("matches", matches), ("find", find), ("files", files)];
+    for (name, function) in functions {
+        let top = top.to_owned();
+        let run = move |file: &str, what: &str| function(&top, file, what).map_err(failed);
+        templates.add_function(name, run);
+    }
     templates.add_filter("round", round);
     templates.add_filter("comma", comma);
     Ok(templates)
-}
-
-fn add<T>(
-    to: &mut Environment,
-    top: &Path,
-    name: &'static str,
-    f: fn(&Path, &str, &str) -> Result<T>,
-) where
-    T: Into<Value> + 'static,
-{
-    let top = top.to_owned();
-    to.add_function(name, move |file: &str, what: &str| f(&top, file, what).map_err(failed));
 }
 
 fn failed(error: anyhow::Error) -> Error {
@@ -150,19 +143,18 @@ fn read(top: &Path, file: &str) -> Result<String> {
     fs::read_to_string(top.join(file)).with_context(|| format!("cannot read {file}"))
 }
 
-fn files(top: &Path, dir: &str, ending: &str) -> Result<Vec<String>> {
-    let mut names = vec![];
-    for entry in fs::read_dir(top.join(dir)).with_context(|| format!("cannot list {dir}"))? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        names.extend(name.strip_suffix(ending).map(str::to_owned));
-    }
+fn files(top: &Path, dir: &str, ending: &str) -> Result<Value> {
+    let entries = fs::read_dir(top.join(dir)).with_context(|| format!("cannot list {dir}"))?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut names: Vec<_> =
+        names.filter_map(|name| Some(name.strip_suffix(ending)?.to_owned())).collect();
     names.sort();
-    Ok(names)
+    Ok(names.into())
 }
 
 fn json(top: &Path, file: &str, name: &str) -> Result<Value> {
-    let json: serde_json::Value =
-        serde_json::from_str(&read(top, file)?).context(file.to_owned())?;
+    let text = read(top, file)?;
+    let json: serde_json::Value = serde_json::from_str(&text).context(file.to_owned())?;
     let mut rows = json["rows"].as_array().into_iter().flatten();
     let value = json.get(name).or_else(|| rows.find(|row| row["name"] == name));
     Ok(Serde(value.with_context(|| format!("{file} has no {name}"))?).into())
@@ -172,19 +164,20 @@ fn regex(pattern: &str) -> Result<Regex> {
     Regex::new(&format!("(?m){pattern}")).with_context(|| format!("`{pattern}`"))
 }
 
-fn matches(top: &Path, file: &str, pattern: &str) -> Result<Vec<String>> {
+fn matches(top: &Path, file: &str, pattern: &str) -> Result<Value> {
     let (text, mut groups) = (read(top, file)?, vec![]);
     for found in regex(pattern)?.captures_iter(&text) {
         groups.extend(found.iter().skip(1).flatten().map(|group| group.as_str().to_owned()));
     }
     ensure!(!groups.is_empty(), "{file} has no match of `{pattern}`");
-    Ok(groups)
+    Ok(groups.into())
 }
 
-fn find(top: &Path, file: &str, pattern: &str) -> Result<String> {
+fn find(top: &Path, file: &str, pattern: &str) -> Result<Value> {
     let groups = matches(top, file, pattern)?;
-    ensure!(groups.len() == 1, "{file} has {} matches of `{pattern}`", groups.len());
-    Ok(groups.concat())
+    let count = groups.len().unwrap_or_default();
+    ensure!(count == 1, "{file} has {count} matches of `{pattern}`");
+    Ok(groups.get_item_by_index(0)?)
 }
 
 /// Numbers from a text are text, too.
@@ -209,12 +202,11 @@ mod tests {
 
     fn filled(readme: &str) -> Filled {
         let dir = tempfile::tempdir().unwrap();
-        let json =
-            r#"{"mhz": 2000, "rows": [{"name": "a b", "low": 2.5}, {"name": "c", "low": 1}]}"#;
+        let json = r#"{"mhz": 2000, "rows": [{"name": "a b", "low": 2.5}]}"#;
         let macros = "{% macro low(name) %}{{ json('x.json', name).low|round(2) }}{% endmacro %}";
         let lines = "a 1 20\nb 4 -3000\nc 97.10 %\n";
         let files = [("README.md", readme), (MACROS, macros), ("x.json", json), ("y.txt", lines)];
-        for (name, text) in files.into_iter().chain([(LETTER, "{{ fig.low('c') }}")]) {
+        for (name, text) in files.into_iter().chain([(LETTER, "{{ fig.low('a b') }}")]) {
             fs::create_dir_all(dir.path().join(name).parent().unwrap()).unwrap();
             fs::write(dir.path().join(name), text).unwrap();
         }
@@ -222,61 +214,45 @@ mod tests {
     }
 
     #[test]
-    fn fills_lines_and_parts_of_lines() {
-        let text = "a <!-- fill: {{ fig.low('a b') }} -->2.5<!-- /fill -->,\n\n<!-- fill:\n\
-                    {% for row in json('x.json', 'rows') %}\n{{ row.name }}\n{% endfor %}\n-->\n\
-                    a b\nd\n<!-- /fill -->\n";
-        let old = filled(text);
-        assert_eq!(old.errors, [""; 0]);
-        assert_eq!(
-            old.stale,
-            [1, 3].map(|line| format!("README.md:{line}: figures are out of date"))
-        );
-        let new = text.replace("2.5<", "2.50<").replace("\nd\n", "\nc\n");
-        assert_eq!(old.changed, [("README.md".to_owned(), new.clone())]);
-        let new = filled(&new);
-        assert!(new.changed.is_empty() && new.stale.is_empty());
-    }
-
-    #[test]
-    fn generates_figures() {
+    fn fills_blocks_and_names_stale_ones() {
+        let links = "[a](#b) [c](https://d) [e](README.md#f) <!-- [g](h) -->";
         for (template, text) in [
-            ("matches('y.txt', ' (-?\\d+)$')|map('int')|sum|comma", "-2,980"),
-            ("find('y.txt', '^c (\\S+)')", "97.10"),
-            ("(json('x.json', 'mhz') * 617.284)|round(1)|comma", "1,234,568.0"),
-            ("files('docs', '.j2')|join", "figures"),
+            ("{{ fig.low('a b') }}", "2.50"),
+            ("{{ find('y.txt', '^c (\\S+)') }}", "97.10"),
+            ("{{ matches('y.txt', ' (-?\\d+)$')|map('int')|sum|comma }}", "-2,980"),
+            ("{{ (json('x.json', 'mhz') * 6.1728)|round(1)|comma }}", "12,345.6"),
+            ("\n{% for name in files('docs', '2') %}\n{{ name }}\n{% endfor %}\n", "figures.j"),
         ] {
-            let filled =
-                filled(&format!("a <!-- fill: {{{{ {template} }}}} -->{text}<!-- /fill -->"));
-            assert_eq!([filled.stale, filled.errors].concat(), [""; 0]);
+            for (above, text) in [("a\n ", text.to_owned()), ("a\n", format!("\n{text}\n"))] {
+                let block = format!("{above}<!-- fill: {template} -->");
+                let page = |text| format!("{block}{text}<!-- /fill -->{links}");
+                let (old, new) = (filled(&page("0")), filled(&page(&text)));
+                assert_eq!(old.changed, [("README.md".to_owned(), page(&text))]);
+                assert_eq!(old.places, ["README.md:2: figures are out of date"]);
+                assert_eq!(new.places, [""; 0]);
+            }
         }
     }
 
     #[test]
     fn errors_are_one_line_and_name_the_place() {
-        for (text, error) in [
-            ("{{ find('z.txt', 'a') }} -->1<!-- /fill -->", "cannot read z.txt"),
-            ("{{ fig.low('z') }} -->1<!-- /fill -->", "x.json has no z (in docs/figures.j2:1)"),
-            ("{{ json('x.json', 'c').high }} -->1<!-- /fill -->", "undefined"),
-            ("{{ json('x.json', 'c').high|round }} -->1<!-- /fill -->", "undefined"),
-            ("{{ json('y.txt', 'a') }} -->1<!-- /fill -->", "y.txt: "),
-            ("{{ find('y.txt', '^[ab] (.)') }} -->1<!-- /fill -->", "y.txt has 2 matches of `^["),
-            ("{{ find('y.txt', '^d (.)') }} -->1<!-- /fill -->", "y.txt has no match of `^d (.)`"),
-            ("{{ find('y.txt', '(') }} -->1<!-- /fill -->", "`(`: "),
-            ("{{ 'a\nb'|round }} -->1<!-- /fill -->", "is not a number"),
-            ("{{ -->1<!-- /fill -->", "syntax error"),
-            ("-->1 <!-- fill: -->1<!-- /fill -->", "the block has no <!-- /fill -->"),
+        for (template, error) in [
+            ("{{ find('z.txt', 'a') }}", "cannot read z.txt"),
+            ("{{ fig.low('z') }}", "x.json has no z (in docs/figures.j2:1)"),
+            ("{{ json('x.json', 'a b').high|round }}", "undefined"),
+            ("{{ json('y.txt', 'a') }}", "y.txt: "),
+            ("{{ find('y.txt', '^[ab] (.)') }}", "y.txt has 2 matches of `^[ab] (.)`"),
+            ("{{ find('y.txt', '^d (.)') }}", "y.txt has no match of `^d (.)`"),
+            ("{{ find('y.txt', '(') }}", "`(`: "),
+            ("{{ 'a\nb'|round }}", "is not a number"),
+            ("--><!-- /fill -->[b](docs/none.md#c)<!-- fill: 1", "links to docs/none.md, which"),
+            ("{{", "syntax error"),
+            ("-->1<!-- fill:", "the block has no <!-- /fill -->"),
         ] {
-            let errors = filled(&format!("\na <!-- fill: {text}")).errors.concat();
-            assert!(errors.starts_with("README.md:2: ") && errors.contains(error), "{errors}");
-            assert!(!errors.contains('\n'));
+            let places = filled(&format!("\na <!-- fill: {template} -->1<!-- /fill -->")).places;
+            let [place] = &places[..] else { panic!("{places:?}") };
+            let good = place.starts_with("README.md:2: ") && place.contains(error);
+            assert!(good && !place.contains('\n'), "{place}");
         }
-        assert!(filled("`a <!-- fill: -->1<!-- /fill -->`").errors[0].contains("code"));
-    }
-
-    #[test]
-    fn finds_broken_links() {
-        let links = "[a](README.md#top) [b](docs/none.md) [c](https://a/b) [d](#e) <!-- [f](g) -->";
-        assert_eq!(filled(links).stale, ["README.md: links to docs/none.md, which does not exist"]);
     }
 }
