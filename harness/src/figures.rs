@@ -26,7 +26,7 @@ const MACROS: &str = "docs/figures.j2";
 
 /// Fills in all figures, and prints the pages that change and the places that [`check`] still finds.
 pub fn write(context: &Context) -> Result<bool> {
-    for (name, text) in Filled::new(&context.top)?.changed {
+    for (name, text) in fill_pages(&context.top)?.0 {
         fs::write(context.top.join(&name), text).with_context(|| format!("cannot write {name}"))?;
         println!("{name}: new figures");
     }
@@ -38,7 +38,7 @@ pub fn write(context: &Context) -> Result<bool> {
 /// The places that are out of date: figures, figures that cannot be found, and links to files that
 /// do not exist.
 pub fn check(context: &Context) -> Result<Vec<String>> {
-    Ok(Filled::new(&context.top)?.places)
+    Ok(fill_pages(&context.top)?.1)
 }
 
 /// The text of the cover letter.
@@ -46,33 +46,20 @@ pub fn letter(context: &Context) -> Result<String> {
     render(&templates(&context.top)?, LETTER, &read(&context.top, LETTER)?)
 }
 
-/// The pages that change, by name, and the places that are out of date.
-#[derive(Default)]
-struct Filled {
-    changed: Vec<(String, String)>,
-    places: Vec<String>,
-}
-
-impl Filled {
-    fn new(top: &Path) -> Result<Self> {
-        let mut filled = Self::default();
-        let templates = templates(top)?;
-        filled.page(top, &templates, "README.md")?;
-        for name in files(top, "docs", ".md")?.try_iter()? {
-            filled.page(top, &templates, &format!("docs/{name}.md"))?;
-        }
-        let letter = render(&templates, LETTER, &read(top, LETTER)?);
-        filled.places.extend(letter.err().map(|error| format!("{error:#}")));
-        Ok(filled)
-    }
-
-    fn page(&mut self, top: &Path, templates: &Environment, name: &str) -> Result<()> {
-        let text = read(top, name)?;
-        let blocks = regex(r"(?s)(<!-- fill:(.*?)-->)(.*?)(<!-- /fill -->|<!-- fill:|\z)")?;
+/// The pages that change, with their new texts, and the places that are out of date.
+fn fill_pages(top: &Path) -> Result<(Vec<(String, String)>, Vec<String>)> {
+    let (mut changed, mut places) = (vec![], vec![]);
+    let templates = templates(top)?;
+    let blocks = regex(r"(?s)(<!-- fill:(.*?)-->)(.*?)(<!-- /fill -->|<!-- fill:|\z)")?;
+    let links = regex(r"(?s)<!--.*?-->|\]\(([^)#]+)")?;
+    let docs = files(top, "docs", ".md")?;
+    let docs = docs.try_iter()?.map(|name| format!("docs/{name}.md"));
+    for name in docs.chain(["README.md".to_owned()]) {
+        let text = read(top, &name)?;
         let new = blocks.replace_all(&text, |block: &Captures| {
             let above = &text[..block.get(1).map_or(0, |comment| comment.start())];
-            let mut report = |text| self.places.push(format!("{name}:{}: {text}", line(above)));
-            let new = fill(templates, name, above, block).unwrap_or_else(|error| {
+            let mut report = |text| places.push(format!("{name}:{}: {text}", line(above)));
+            let new = fill(&templates, &name, above, block).unwrap_or_else(|error| {
                 report(format!("{error:#}").replace('\n', " "));
                 block[3].to_owned()
             });
@@ -81,18 +68,19 @@ impl Filled {
             }
             format!("{}{new}{}", &block[1], &block[4])
         });
-        if new != text {
-            self.changed.push((name.to_owned(), new.into_owned()));
-        }
-        let links = regex(r"(?s)<!--.*?-->|\]\(([^)#]+)")?;
         for link in links.captures_iter(&text).filter_map(|link| link.get(1)) {
             let (to, line) = (link.as_str(), line(&text[..link.start()]));
-            if !to.contains("://") && !top.join(name).with_file_name(to).exists() {
-                self.places.push(format!("{name}:{line}: links to {to}, which does not exist"));
+            if !to.contains("://") && !top.join(&name).with_file_name(to).exists() {
+                places.push(format!("{name}:{line}: links to {to}, which does not exist"));
             }
         }
-        Ok(())
+        if new != text {
+            changed.push((name.clone(), new.into_owned()));
+        }
     }
+    let letter = render(&templates, LETTER, &read(top, LETTER)?);
+    places.extend(letter.err().map(|error| format!("{error:#}")));
+    Ok((changed, places))
 }
 
 /// The number of the line behind a text.
@@ -200,7 +188,7 @@ fn comma(mut number: String) -> Result<String, Error> {
 mod tests {
     use super::*;
 
-    fn filled(readme: &str) -> Filled {
+    fn filled(readme: &str) -> (Vec<(String, String)>, Vec<String>) {
         let dir = tempfile::tempdir().unwrap();
         let json = r#"{"mhz": 2000, "rows": [{"name": "a b", "low": 2.5}]}"#;
         let macros = "{% macro low(name) %}{{ json('x.json', name).low|round(2) }}{% endmacro %}";
@@ -210,7 +198,7 @@ mod tests {
             fs::create_dir_all(dir.path().join(name).parent().unwrap()).unwrap();
             fs::write(dir.path().join(name), text).unwrap();
         }
-        Filled::new(dir.path()).unwrap()
+        fill_pages(dir.path()).unwrap()
     }
 
     #[test]
@@ -226,10 +214,10 @@ mod tests {
             for (above, text) in [("a\n ", text.to_owned()), ("a\n", format!("\n{text}\n"))] {
                 let block = format!("{above}<!-- fill: {template} -->");
                 let page = |text| format!("{block}{text}<!-- /fill -->{links}");
-                let (old, new) = (filled(&page("0")), filled(&page(&text)));
-                assert_eq!(old.changed, [("README.md".to_owned(), page(&text))]);
-                assert_eq!(old.places, ["README.md:2: figures are out of date"]);
-                assert_eq!(new.places, [""; 0]);
+                let (changed, places) = filled(&page("0"));
+                assert_eq!(changed, [("README.md".to_owned(), page(&text))]);
+                assert_eq!(places, ["README.md:2: figures are out of date"]);
+                assert_eq!(filled(&page(&text)).1, [""; 0]);
             }
         }
     }
@@ -246,10 +234,11 @@ mod tests {
             ("{{ find('y.txt', '(') }}", "`(`: "),
             ("{{ 'a\nb'|round }}", "is not a number"),
             ("--><!-- /fill -->[b](docs/none.md#c)<!-- fill: 1", "links to docs/none.md, which"),
+            ("{{ matches('y.txt', '^(.) ')|map('int') }}", ""),
             ("{{", "syntax error"),
             ("-->1<!-- fill:", "the block has no <!-- /fill -->"),
         ] {
-            let places = filled(&format!("\na <!-- fill: {template} -->1<!-- /fill -->")).places;
+            let places = filled(&format!("\na <!-- fill: {template} -->1<!-- /fill -->")).1;
             let [place] = &places[..] else { panic!("{places:?}") };
             let good = place.starts_with("README.md:2: ") && place.contains(error);
             assert!(good && !place.contains('\n'), "{place}");
