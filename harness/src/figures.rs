@@ -46,8 +46,13 @@ pub fn letter(context: &Context) -> Result<String> {
     render(&templates(&context.top)?, LETTER, &read(&context.top, LETTER)?)
 }
 
-/// The pages that change, with their new texts, and the places that are out of date.
-fn fill_pages(top: &Path) -> Result<(Vec<(String, String)>, Vec<String>)> {
+/// Names of pages, and their new texts.
+type Changes = Vec<(String, String)>;
+/// A function of templates: of a path and something to look for.
+type Function = fn(&Path, &str, &str) -> Result<Value>;
+
+/// The pages that change, and the places that are out of date.
+fn fill_pages(top: &Path) -> Result<(Changes, Vec<String>)> {
     let (mut changed, mut places) = (vec![], vec![]);
     let templates = templates(top)?;
     let blocks = regex(r"(?s)(<!-- fill:(.*?)-->)(.*?)(<!-- /fill -->|<!-- fill:|\z)")?;
@@ -111,7 +116,7 @@ fn templates(top: &Path) -> Result<Environment<'static>> {
     templates.set_syntax(syntax.build()?);
     templates.set_undefined_behavior(UndefinedBehavior::Strict);
     templates.add_template_owned(MACROS, read(top, MACROS)?)?;
-    let functions: [(_, fn(&Path, &str, &str) -> Result<Value>); 4] =
+    let functions: [(_, Function); 4] =
         [("json", json), ("matches", matches), ("find", find), ("files", files)];
     for (name, function) in functions {
         let top = top.to_owned();
@@ -188,7 +193,7 @@ fn comma(mut number: String) -> Result<String, Error> {
 mod tests {
     use super::*;
 
-    fn filled(readme: &str) -> (Vec<(String, String)>, Vec<String>) {
+    fn filled(readme: &str) -> (Changes, Vec<String>) {
         let dir = tempfile::tempdir().unwrap();
         let json = r#"{"mhz": 2000, "rows": [{"name": "a b", "low": 2.5}]}"#;
         let macros = "{% macro low(name) %}{{ json('x.json', name).low|round(2) }}{% endmacro %}";
