@@ -4,7 +4,7 @@
 
 use super::report::Row;
 use crate::{
-    bench::plot::{Chart, Series, C, C_LIGHT, RUST, RUST_LIGHT},
+    bench::plot::{Chart, C, RUST},
     vdso::Role,
 };
 use anyhow::{Context, Result};
@@ -27,27 +27,20 @@ pub fn draw(path: &Path, rows: &[Row]) -> Result<()> {
         row.with_context(|| format!("there is no row {name}"))
     };
     let shown: Vec<_> = CHARTED.iter().map(row).collect::<Result<_>>()?;
-    let series = |role: Role| Series {
-        title: match role {
-            Role::CHost => "C kernel, host",
-            Role::CNamespace => "C kernel, namespace",
-            Role::RustHost => "Rust kernel, host",
-            Role::RustNamespace => "Rust kernel, namespace",
-        },
-        colour: match role {
-            Role::CHost => C_LIGHT,
-            Role::CNamespace => C,
-            Role::RustHost => RUST_LIGHT,
-            Role::RustNamespace => RUST,
-        },
-        values: shown.iter().map(|row| row.cells[&role].lowest).collect(),
+    let series = |role: Role| {
+        let (title, colour) = match role {
+            Role::CHost => ("C kernel, host", C[0]),
+            Role::CNamespace => ("C kernel, namespace", C[1]),
+            Role::RustHost => ("Rust kernel, host", RUST[0]),
+            Role::RustNamespace => ("Rust kernel, namespace", RUST[1]),
+        };
+        (title, colour, shown.iter().map(|row| row.cells[&role].lowest).collect())
     };
     Chart {
         caption: "Clock reads in the vDSO: cycles per call, less is better",
-        rows: shown.iter().map(|row| row.name.clone()).collect(),
+        rows: &CHARTED,
         series: Role::ALL.map(series).into(),
         digits: 1,
-        logarithmic: false,
     }
     .draw(path)
 }
