@@ -22,12 +22,13 @@ use crate::{
     },
     session::{Session, Step},
 };
-use anyhow::{bail, ensure, Result};
+use anyhow::{bail, ensure, Context as _, Result};
 use clap::Args;
 use output::Output;
 use report::Report;
 use rows::Measured;
-use std::{path::Path, time::Duration};
+use serde::de::DeserializeOwned;
+use std::{fs, path::Path, time::Duration};
 
 /// The measurements, each in a boot of its own.
 const GUESTS: [&str; 2] = ["costs", "live"];
@@ -56,7 +57,7 @@ impl Options {
 pub fn bench(context: &Context, options: &Options) -> Result<bool> {
     if options.draw {
         let results = context.top.join("results");
-        Report::read(&results)?.show(&results)?;
+        read::<Report>(&results.join("bench.json"))?.show(&results)?;
         return Ok(true);
     }
     let mut session = Session::new(context, STEPS)?;
@@ -127,4 +128,18 @@ fn run(context: &Context, step: &Step, guest: &Guest) -> Result<Output> {
         bail!("{}", message.unwrap_or(problem));
     }
     Output::parse(&transcript.output)
+}
+
+/// Reads a report that was saved.
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is no saved report", path.display()))
+}
+
+/// Writes a file of results into a directory.
+fn write(dir: &Path, name: &str, text: &str) -> Result<()> {
+    let path = dir.join(name);
+    let written = fs::create_dir_all(dir).and_then(|()| fs::write(&path, format!("{text}\n")));
+    written.with_context(|| format!("cannot write {}", path.display()))
 }

@@ -2,9 +2,6 @@
 
 //! Charts of horizontal bars as SVG, one group of bars for each row.
 
-use anyhow::{Context, Result};
-use std::{fs, path::Path};
-
 /// The size of the page, and the places of the bars and of the legend in it.
 const WIDTH: usize = 860;
 const MARGIN: usize = 14;
@@ -19,56 +16,46 @@ const LONGEST: usize = 530;
 pub const C: [&str; 2] = ["#9eadbe", "#546880"];
 pub const RUST: [&str; 2] = ["#ffb266", "#d66200"];
 
-pub struct Chart<'a> {
-    pub caption: &'a str,
-    pub rows: &'a [&'a str],
-    /// The title and the colour of each bar of a row, and the values, one for each row.
-    pub series: Vec<(&'a str, &'a str, Vec<f64>)>,
-    /// The decimal digits of the values.
-    pub digits: usize,
-}
+/// The bars of one colour: their title, the colour and a value for each row.
+pub type Series<'a> = (&'a str, &'a str, Vec<f64>);
 
-impl Chart<'_> {
-    pub fn draw(&self, path: &Path) -> Result<()> {
-        fs::write(path, self.svg()).with_context(|| format!("cannot write {}", path.display()))
+/// The SVG of a chart.
+pub fn chart(caption: &str, rows: &[&str], series: &[Series<'_>]) -> String {
+    let bars = BAR * series.len();
+    let row_height = bars * 5 / 4;
+    let bottom = TOP + row_height * rows.len();
+    let longest = series.iter().flat_map(|(.., values)| values).copied().fold(0.0, f64::max);
+    let length = |value: f64| (value / longest * LONGEST as f64).round() as usize;
+    let height = bottom + 40;
+    let mut svg = format!(
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height}' width='{WIDTH}' \
+         height='{height}' font-family='sans-serif' font-size='11'>\n"
+    );
+    svg += &rectangle(0, 0, [WIDTH, height], "white");
+    svg += &text(MARGIN, 25, "font-size='14'", caption);
+    // The least round step that gives ten lines or fewer.
+    let mut steps = (0..).flat_map(|power| [1.0, 2.0, 5.0].map(|n| n * 10f64.powi(power)));
+    let step = steps.find(|step| longest <= 10.0 * step).unwrap_or(longest);
+    for value in (0..=(longest / step) as usize).map(|line| line as f64 * step) {
+        let x = LEFT + length(value);
+        svg += &rectangle(x, TOP, [1, bottom - TOP], "#cccccc");
+        svg += &text(x, bottom + 18, "text-anchor='middle'", &thousands(value, 0));
     }
-
-    fn svg(&self) -> String {
-        let bars = BAR * self.series.len();
-        let row_height = bars * 5 / 4;
-        let bottom = TOP + row_height * self.rows.len();
-        let longest = self.series.iter().flat_map(|(.., values)| values).copied();
-        let longest = longest.fold(0.0, f64::max);
-        let length = |value: f64| (value / longest * LONGEST as f64).round() as usize;
-        let svg = "<svg xmlns='http://www.w3.org/2000/svg' font-family='sans-serif'";
-        let height = bottom + 40;
-        let mut svg = format!("{svg} font-size='11' width='{WIDTH}' height='{height}'>\n");
-        svg += &rectangle(0, 0, [WIDTH, height], "white");
-        svg += &text(MARGIN, 25, "font-size='14'", self.caption);
-        // The least round step that gives ten lines or fewer.
-        let mut steps = (0..).flat_map(|power| [1.0, 2.0, 5.0].map(|n| n * 10f64.powi(power)));
-        let step = steps.find(|step| longest <= 10.0 * step).unwrap_or(longest);
-        for value in (0..=(longest / step) as usize).map(|line| line as f64 * step) {
-            let x = LEFT + length(value);
-            svg += &rectangle(x, TOP, [1, bottom - TOP], "#cccccc");
-            svg += &text(x, bottom + 18, "text-anchor='middle'", &thousands(value, 0));
-        }
-        for (row, name) in self.rows.iter().enumerate() {
-            let middle = TOP + row * row_height + row_height / 2;
-            svg += &text(LEFT - 10, middle + 4, "text-anchor='end'", name);
-        }
-        for (place, (title, colour, values)) in self.series.iter().enumerate() {
-            svg += &rectangle(MARGIN + place * ENTRY, 42, [14, 11], colour);
-            svg += &text(MARGIN + place * ENTRY + 20, 52, "", title);
-            for (row, &value) in values.iter().enumerate() {
-                let y = TOP + row * row_height + (row_height - bars) / 2 + place * BAR;
-                svg += &rectangle(LEFT, y, [length(value), BAR - 1], colour);
-                let value_left = LEFT + length(value) + 4;
-                svg += &text(value_left, y + 11, "", &thousands(value, self.digits));
-            }
-        }
-        svg + "</svg>\n"
+    for (row, name) in rows.iter().enumerate() {
+        let middle = TOP + row * row_height + row_height / 2;
+        svg += &text(LEFT - 10, middle + 4, "text-anchor='end'", name);
     }
+    for (place, (title, colour, values)) in series.iter().enumerate() {
+        svg += &rectangle(MARGIN + place * ENTRY, 42, [14, 11], colour);
+        svg += &text(MARGIN + place * ENTRY + 20, 52, "", title);
+        for (row, &value) in values.iter().enumerate() {
+            let y = TOP + row * row_height + (row_height - bars) / 2 + place * BAR;
+            svg += &rectangle(LEFT, y, [length(value), BAR - 1], colour);
+            let number = thousands(value, usize::from(longest < 1000.0));
+            svg += &text(LEFT + length(value) + 4, y + 11, "", &number);
+        }
+    }
+    svg + "</svg>"
 }
 
 fn rectangle(x: usize, y: usize, [width, height]: [usize; 2], colour: &str) -> String {
@@ -91,9 +78,12 @@ fn thousands(value: f64, digits: usize) -> String {
 #[cfg(test)]
 #[test]
 fn bars_are_as_long_as_their_values() {
-    let series = vec![("one", C[1], vec![2500.0, 1250.0]), ("two", RUST[1], vec![0.0, 625.5])];
-    let svg = Chart { caption: "a < b", rows: &["x", "y"], series, digits: 1 }.svg();
-    for part in ["width='530'", "width='265'", "a &lt; b", ">2,500.0<", ">625.5<", ">2,500<"] {
-        assert!(svg.contains(part), "{part} is not in {svg}");
-    }
+    let chart = |one| {
+        let series = [("one", C[1], vec![one, 500.0]), ("two", RUST[1], vec![0.0, 625.5])];
+        chart("a < b", &["x", "y"], &series)
+    };
+    let parts = ["a &lt; b", "width='530'", "width='265'", ">1,000<", ">626<", ">200<"];
+    assert_eq!(parts.map(|part| chart(1000.0).contains(part)), [true; 6]);
+    let parts = ["width='530'", "width='424'", ">0.0<", ">500.0<", ">625.5<", ">100<"];
+    assert_eq!(parts.map(|part| chart(250.0).contains(part)), [true; 6]);
 }

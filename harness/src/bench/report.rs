@@ -3,13 +3,14 @@
 //! The comparison as a table, as JSON and as charts.
 
 use super::{
-    plot::{Chart, C, RUST},
+    plot::{chart, C, RUST},
     rows::{Figure, Line, Measured, Mode, Spread, Verdict, ROWS},
+    write,
 };
 use crate::guest::COUNTING;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt, fs, path::Path};
+use std::{collections::BTreeMap, fmt, path::Path};
 
 #[derive(Deserialize, Serialize)]
 pub struct Report {
@@ -50,15 +51,6 @@ impl Report {
         })
     }
 
-    /// Reads a report that was saved into a directory.
-    pub fn read(dir: &Path) -> Result<Self> {
-        let path = dir.join("bench.json");
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        serde_json::from_str(&text)
-            .with_context(|| format!("{} is no saved report", path.display()))
-    }
-
     /// The rows that passed, failed and were skipped, of those with a limit.
     ///
     /// A row that was not measured has failed, unless it has no limit.
@@ -81,21 +73,20 @@ impl Report {
         self.counts()[1] == 0
     }
 
-    /// Writes the table, the JSON and the charts into a directory.
+    /// Writes the JSON, the table and the chart into a directory.
     pub fn save(&self, dir: &Path) -> Result<()> {
-        fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
         write(dir, "bench.json", &serde_json::to_string_pretty(self)?)?;
         self.show(dir)
     }
 
-    /// Writes the table and the charts into a directory.
+    /// Writes the table and the chart into a directory.
     pub fn show(&self, dir: &Path) -> Result<()> {
         write(dir, "bench.txt", &self.to_string())?;
-        self.draw(&dir.join("bench-costs.svg"))
+        write(dir, "bench-costs.svg", &self.chart()?)
     }
 
-    /// Draws costs of the same size, by their medians.
-    fn draw(&self, path: &Path) -> Result<()> {
+    /// The chart of costs of the same size, by their medians.
+    fn chart(&self) -> Result<String> {
         let [mut c, mut rust] = [vec![], vec![]];
         for name in COSTS {
             let line = self.rows.iter().find(|line| line.name == name);
@@ -104,20 +95,10 @@ impl Report {
             c.push(figures.0.median);
             rust.push(figures.1.median);
         }
-        let chart = Chart {
-            caption: "Operations on a time namespace: instructions, less is better",
-            rows: &COSTS,
-            series: vec![("C kernel", C[1], c), ("Rust kernel", RUST[1], rust)],
-            digits: 0,
-        };
-        chart.draw(path)
+        let title = "Operations on a time namespace: instructions, less is better";
+        let series = [("C kernel", C[1], c), ("Rust kernel", RUST[1], rust)];
+        Ok(chart(title, &COSTS, &series))
     }
-}
-
-fn write(dir: &Path, name: &str, text: &str) -> Result<()> {
-    let path = dir.join(name);
-    fs::write(&path, format!("{text}\n"))
-        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The rows of the chart of the costs.

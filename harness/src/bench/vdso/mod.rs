@@ -11,6 +11,7 @@ mod report;
 mod timing;
 
 use crate::{
+    bench::{read, write},
     context::Context,
     kernel::{
         build,
@@ -25,11 +26,10 @@ use crate::{
         pin, Role,
     },
 };
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 use reads::READS;
 use report::{Cell, Report, Row};
-use std::fs;
 pub use timing::TooNoisy;
 use timing::{cell, Bench, Samples};
 
@@ -54,7 +54,9 @@ impl Options {
 pub fn bench(context: &Context, options: &Options) -> Result<bool> {
     const STEPS: usize = 6;
     if options.draw {
-        draw(context)?;
+        let results = context.top.join("results");
+        let report: Report = read(&results.join("bench-vdso.json"))?;
+        write(&results, "bench-vdso.svg", &plot::cycles(&report.rows)?)?;
         return Ok(true);
     }
     let mut session = Session::new(context, STEPS)?;
@@ -73,18 +75,10 @@ pub fn bench(context: &Context, options: &Options) -> Result<bool> {
     let rows = rows(&hot, &cold, &instructions);
     let report = Report::new(cpu, bench.cycles_per_second, hot[0].len(), rows, &images);
     let dir = context.out.join("bench");
-    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    report.save(&dir.join("bench-vdso.json"))?;
-    plot::draw(&dir.join("bench-vdso.svg"), &report.rows)?;
+    write(&dir, "bench-vdso.json", &serde_json::to_string_pretty(&report)?)?;
+    write(&dir, "bench-vdso.svg", &plot::cycles(&report.rows)?)?;
     println!("\n{report}");
     Ok(report.passed())
-}
-
-/// Draws the chart of the stored results again.
-fn draw(context: &Context) -> Result<()> {
-    let results = context.top.join("results");
-    let report = Report::read(&results.join("bench-vdso.json"))?;
-    plot::draw(&results.join("bench-vdso.svg"), &report.rows)
 }
 
 /// The figures of all reads in all roles.

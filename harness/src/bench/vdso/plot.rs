@@ -4,11 +4,10 @@
 
 use super::report::Row;
 use crate::{
-    bench::plot::{Chart, C, RUST},
+    bench::plot::{chart, C, RUST},
     vdso::Role,
 };
 use anyhow::{Context, Result};
-use std::path::Path;
 
 /// The rows of the chart: the clocks that programs read most.
 const CHARTED: [&str; 6] = [
@@ -20,8 +19,8 @@ const CHARTED: [&str; 6] = [
     "MONOTONIC, KVM's clock",
 ];
 
-/// Draws the lowest cycles of the charted rows.
-pub fn draw(path: &Path, rows: &[Row]) -> Result<()> {
+/// The chart of the lowest cycles.
+pub fn cycles(rows: &[Row]) -> Result<String> {
     let row = |name: &&str| {
         let row = rows.iter().find(|row| row.name == *name);
         row.with_context(|| format!("there is no row {name}"))
@@ -36,11 +35,6 @@ pub fn draw(path: &Path, rows: &[Row]) -> Result<()> {
         };
         (title, colour, shown.iter().map(|row| row.cells[&role].lowest).collect())
     };
-    Chart {
-        caption: "Clock reads in the vDSO: cycles per call, less is better",
-        rows: &CHARTED,
-        series: Role::ALL.map(series).into(),
-        digits: 1,
-    }
-    .draw(path)
+    let title = "Clock reads in the vDSO: cycles per call, less is better";
+    Ok(chart(title, &CHARTED, &Role::ALL.map(series)))
 }
