@@ -429,9 +429,9 @@ fn compare(c: &Evaluated, rust: &Evaluated, limit: f64) -> Verdict {
         (Some(c), Some(rust)) if c.len().min(rust.len()) >= ENOUGH => {
             let limits: Vec<_> = c.iter().map(|sample| limit * sample).collect();
             match worse(&limits, rust) {
-                Some(_) => Verdict::Fail,
-                None if within => Verdict::Pass,
-                None => Verdict::Chance,
+                true => Verdict::Fail,
+                false if within => Verdict::Pass,
+                false => Verdict::Chance,
             }
         }
         _ => verdict(within),

@@ -4,25 +4,16 @@
 
 use crate::{context::Context, kernel::kernels::Kernel, session::Step};
 use anyhow::{ensure, Result};
-use serde::Serialize;
-use std::{fs, ops::AddAssign, path::PathBuf, process::Command};
+use std::{fs, path::PathBuf, process::Command};
 
 /// Bytes of code and data, without the tables for the linker and for patching.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Size {
     /// Code, including the part that is dropped after the boot.
     pub text: u64,
     pub rodata: u64,
     /// Writable data, including zeroes.
     pub data: u64,
-}
-
-impl AddAssign for Size {
-    fn add_assign(&mut self, other: Self) {
-        self.text += other.text;
-        self.rodata += other.rodata;
-        self.data += other.data;
-    }
 }
 
 /// The objects that only one of the implementations has.
@@ -55,28 +46,21 @@ pub fn of(context: &Context, step: &Step, files: &[PathBuf]) -> Result<Size> {
 }
 
 fn parse(text: &str) -> Size {
-    let mut total = Size::default();
+    let mut size = Size::default();
     for line in text.lines() {
         let mut words = line.split_ascii_whitespace();
-        let (Some(section), Some(bytes)) = (words.next(), words.next()) else {
+        let (Some(section), Some(Ok(bytes))) = (words.next(), words.next().map(str::parse::<u64>))
+        else {
             continue;
         };
-        if let Ok(bytes) = bytes.parse() {
-            total += classify(section, bytes);
+        let is = |names: &[&str]| names.iter().any(|name| section.starts_with(name));
+        if is(&[".text", ".init.text", ".exit.text"]) {
+            size.text += bytes;
+        } else if is(&[".rodata"]) {
+            size.rodata += bytes;
+        } else if is(&[".data", ".init.data", ".bss"]) {
+            size.data += bytes;
         }
-    }
-    total
-}
-
-fn classify(section: &str, bytes: u64) -> Size {
-    let mut size = Size::default();
-    let is = |names: &[&str]| names.iter().any(|name| section.starts_with(name));
-    if is(&[".text", ".init.text", ".exit.text"]) {
-        size.text = bytes;
-    } else if is(&[".rodata"]) {
-        size.rodata = bytes;
-    } else if is(&[".data", ".init.data", ".bss"]) {
-        size.data = bytes;
     }
     size
 }
