@@ -9,17 +9,19 @@
  * exactly the instructions from before an operation to after it, in the kernel and the few of user
  * space that make the system calls. Every repetition of a string instruction counts.
  *
- * A sample depends on the state of the kernel: the tick, pending timers, RCU callbacks, the lists of
- * the allocators, and the nanoseconds of its clocks. So the task sleeps before the samples until just
- * after a tick, early in a second. The kernel does its deferred work in the meantime, no tick lands in
- * a sample that takes less than a millisecond, each sample finds the same timers, and no sum of times
- * carries into the seconds. Work that an operation leaves to RCU is not in its samples, except in
- * those of close_deferred.
+ * A sample depends on the state of the kernel: the tick, pending timers, RCU callbacks, the lists
+ * of the allocators, and the nanoseconds of its clocks. So the task sleeps before the samples until
+ * just after a tick, early in a second. The kernel does its deferred work in the meantime, no tick
+ * lands in a sample that takes less than a millisecond, each sample finds the same timers, and no
+ * sum of times carries into the seconds. Work that an operation leaves to RCU is not in its samples,
+ * except in those of close_deferred.
  *
- * The output has lines "SAMPLES name value...", "COUNT name value" and, for the memory at a moment,
- * "PAGES moment free" and "SLAB moment" with a line of /proc/slabinfo.
+ * The output has lines "SAMPLES name value...", "COUNT thousand" with the instructions of 1000 NOPs
+ * and, for the memory at a moment, "PAGES moment free" and "SLAB moment" with a line of
+ * /proc/slabinfo.
  *
- * A cycle of a namespace has these samples, each with the suffix /zero or /offsets, for its offsets:
+ * A cycle of a namespace has these samples, with the suffix /zero or /offsets for its offsets, and
+ * then /vmasN or /liveN where the number of VMAs or of other live namespaces is set:
  *
  *   unshare      unshare(CLONE_NEWTIME); the previous namespace of the children lives on
  *   write        openat() timens_offsets of the task, write both offsets, close; only /offsets
@@ -31,7 +33,7 @@
  *
  * The task reads a clock before each setns(), so that the pages of the vDSO are mapped.
  *
- * Fork and exec, with the same suffixes:
+ * Fork and exec, with the suffix /zero or /offsets; exec only with offsets:
  *
  *   fork_plain   fork, exit of the child, wait; the child stays in the initial namespace. The
  *                parent sleeps until the child has exited, so that no page is copied
@@ -45,8 +47,9 @@
  *   read_again   pread() of the open file
  *   write_again  write() of both offsets to the open file
  *
- * System calls, each with the suffix /host or, in a namespace with offsets, /ns:
+ * Clock reads and system calls, with the suffix /host or, in a namespace with offsets, /ns:
  *
+ *   first_clock       the first clock read of an address space, by the vDSO
  *   clock_gettime, clock_gettime_boottime
  *   clock_nanosleep   to an absolute time that has passed
  *   timerfd_settime, timer_settime   arm a timer for an absolute time far ahead
@@ -55,34 +58,23 @@
  *
  * The task is root, in the root cgroup, and has no namespaces of other kinds.
  */
-#define _GNU_SOURCE
+#include "timens.h"
+
 #include <elf.h>
-#include <errno.h>
-#include <error.h>
-#include <fcntl.h>
 #include <linux/futex.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/timerfd.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #define OFFSETS		"monotonic 86400 0\nboottime 604800 0\n"
-#define OFFSETS_FILE	"timens_offsets"
-#define CHILDREN_NS	"/proc/self/ns/time_for_children"
+#define OFFSETS_NAME	"timens_offsets"
 #define PAGE		4096UL
+#define MAX_SERIES	8
 #define MAX_SAMPLES	2000
 
 /* The initial namespace. */
@@ -135,8 +127,6 @@ static void expect(long ret, long wanted, const char *what)
 		error(1, 0, "%s gave %ld instead of %ld", what, ret, wanted);
 }
 
-#define NSEC_PER_MSEC	1000000L
-#define NSEC_PER_SEC	1000000000L
 #define TICK		NSEC_PER_MSEC
 /* The time from a tick to a sample: enough for the work that the tick starts. */
 #define AFTER_TICK	(TICK / 20)
@@ -172,32 +162,39 @@ static void settle(void)
 	     "clock_nanosleep");
 }
 
-struct series {
+static struct series {
+	const char *name;
 	unsigned int count;
 	uint64_t samples[MAX_SAMPLES];
-};
+} all_series[MAX_SERIES];
 
-static void add(struct series *series, uint64_t sample)
+/* Adds a sample to the series of that name. */
+static void add(const char *name, uint64_t sample)
 {
+	struct series *series = all_series;
+
+	while (series->name && strcmp(series->name, name))
+		if (++series == all_series + MAX_SERIES)
+			error(1, 0, "more than %d series", MAX_SERIES);
 	if (series->count == MAX_SAMPLES)
 		error(1, 0, "more than %d samples", MAX_SAMPLES);
+	series->name = name;
 	series->samples[series->count++] = sample;
 }
 
-/* Prints a series by its name, and empties it. */
-static void __attribute__((format(printf, 2, 3))) print(struct series *series, const char *name, ...)
+/* Prints all series, each with a prefix and a suffix of its name, and forgets them. */
+static void print_all(const char *prefix, const char *suffix)
 {
+	struct series *series;
 	unsigned int i;
-	va_list list;
 
-	va_start(list, name);
-	printf("SAMPLES ");
-	vprintf(name, list);
-	va_end(list);
-	for (i = 0; i < series->count; i++)
-		printf(" %lu", series->samples[i]);
-	putchar('\n');
-	series->count = 0;
+	for (series = all_series; series < all_series + MAX_SERIES && series->name; series++) {
+		printf("SAMPLES %s%s%s", prefix, series->name, suffix);
+		for (i = 0; i < series->count; i++)
+			printf(" %lu", series->samples[i]);
+		putchar('\n');
+	}
+	memset(all_series, 0, sizeof(all_series));
 }
 
 static void unshare_time(void)
@@ -217,14 +214,14 @@ static int open_children_ns(void)
 
 static long open_offsets(int flags)
 {
-	return CALL(SYS_openat, self, OFFSETS_FILE, flags, 0);
+	return CALL(SYS_openat, self, OFFSETS_NAME, flags, 0);
 }
 
 static void write_offsets(void)
 {
 	long fd = open_offsets(O_WRONLY);
 
-	expect(CALL(SYS_write, fd, OFFSETS, strlen(OFFSETS), 0), strlen(OFFSETS), OFFSETS_FILE);
+	expect(CALL(SYS_write, fd, OFFSETS, strlen(OFFSETS), 0), strlen(OFFSETS), OFFSETS_NAME);
 	CALL(SYS_close, fd, 0, 0, 0);
 }
 
@@ -235,48 +232,34 @@ static void read_clock(void)
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 }
 
-static const char *kind(bool offsets)
+/* Measures count cycles. */
+static void cycles(const char *suffix, bool offsets, unsigned int count)
 {
-	return offsets ? "offsets" : "zero";
-}
-
-/* Measures count cycles. The suffix of the samples is where. */
-static void cycles(const char *where, bool offsets, unsigned int count)
-{
-	static struct series unshare, write, first, in, read, out, last;
 	int fd;
 
 	while (count--) {
 		settle();
-		add(&unshare, TIME(unshare_time()));
+		add("unshare", TIME(unshare_time()));
 		if (offsets)
-			add(&write, TIME(write_offsets()));
+			add("write", TIME(write_offsets()));
 		fd = open_children_ns();
 		enter(host);
 		read_clock();
-		add(&first, TIME(enter(fd)));
+		add("setns_first", TIME(enter(fd)));
 		read_clock();
 		enter(host);
 		read_clock();
-		add(&in, TIME(enter(fd)));
-		add(&read, TIME(read_clock()));
-		add(&out, TIME(enter(host)));
-		add(&last, TIME(CALL(SYS_close, fd, 0, 0, 0)));
+		add("setns_in", TIME(enter(fd)));
+		add("first_read", TIME(read_clock()));
+		add("setns_out", TIME(enter(host)));
+		add("close", TIME(CALL(SYS_close, fd, 0, 0, 0)));
 	}
-	print(&unshare, "unshare/%s%s", kind(offsets), where);
-	if (offsets)
-		print(&write, "write/%s%s", kind(offsets), where);
-	print(&first, "setns_first/%s%s", kind(offsets), where);
-	print(&in, "setns_in/%s%s", kind(offsets), where);
-	print(&read, "first_read/%s%s", kind(offsets), where);
-	print(&out, "setns_out/%s%s", kind(offsets), where);
-	print(&last, "close/%s%s", kind(offsets), where);
+	print_all("", suffix);
 }
 
 /* Measures copies of the namespace with offsets that the task is in. */
 static void copies(void)
 {
-	static struct series unshare;
 	unsigned int i;
 	int own;
 
@@ -286,13 +269,13 @@ static void copies(void)
 	enter(own);
 	for (i = 0; i < 201; i++) {
 		settle();
-		add(&unshare, TIME(unshare_time()));
+		add("unshare", TIME(unshare_time()));
 		enter(own);
 	}
-	print(&unshare, "unshare/copy");
+	print_all("", "/copy");
 }
 
-static void wait_for(long pid)
+static void reap(long pid)
 {
 	int status;
 
@@ -306,7 +289,7 @@ static void fork_and_wait(void)
 
 	if (!pid)
 		CALL(SYS_exit_group, 0, 0, 0, 0);
-	wait_for(pid);
+	reap(pid);
 }
 
 #define LEAST		"/tmp/least"
@@ -348,10 +331,10 @@ static void make_least(void)
 			.p_align = PAGE,
 		},
 	};
-	int fd = open(LEAST, O_WRONLY | O_CREAT | O_TRUNC, 0755);
+	int fd = must(open(LEAST, O_WRONLY | O_CREAT | O_TRUNC, 0755), "create " LEAST);
 
 	memcpy(least.code, code, sizeof(code));
-	if (fd < 0 || write(fd, &least, sizeof(least)) != sizeof(least) || close(fd))
+	if (write(fd, &least, sizeof(least)) != sizeof(least) || close(fd))
 		error(1, errno, LEAST);
 }
 
@@ -364,108 +347,96 @@ static void exec_and_wait(void)
 		execve(LEAST, argv, NULL);
 		_exit(1);
 	}
-	wait_for(pid);
+	reap(pid);
 }
 
 /* Measures the joins of the children that run() makes. */
-static void joins(const char *name, void (*run)(void), const char *where, bool offsets,
-		  unsigned int count)
+static void joins(const char *prefix, void (*run)(void), const char *suffix, bool offsets)
 {
-	static struct series plain, first, later;
+	unsigned int i;
 	int fd;
 
-	while (count--) {
+	for (i = 0; i < 1001; i++) {
 		settle();
-		add(&plain, TIME(run()));
+		add("plain", TIME(run()));
 		unshare_time();
 		if (offsets)
 			write_offsets();
 		fd = open_children_ns();
 		settle();
-		add(&first, TIME(run()));
+		add("first", TIME(run()));
 		settle();
-		add(&later, TIME(run()));
+		add("later", TIME(run()));
 		enter(host);
 		CALL(SYS_close, fd, 0, 0, 0);
 	}
-	print(&plain, "%s_plain/%s%s", name, kind(offsets), where);
-	print(&first, "%s_first/%s%s", name, kind(offsets), where);
-	print(&later, "%s_later/%s%s", name, kind(offsets), where);
+	print_all(prefix, suffix);
 }
 
 /* Reads and writes of a file of offsets that stays open for writing, as nobody joins. */
 static void offsets_file(void)
 {
-	static struct series whole, read, write;
 	char text[128];
 	unsigned int i;
 	long fd, own, size;
 
 	unshare_time();
 	write_offsets();
-	fd = good(open_offsets(O_RDWR), OFFSETS_FILE);
+	fd = good(open_offsets(O_RDWR), OFFSETS_NAME);
 	for (i = 0; i < 201; i++) {
 		settle();
-		add(&whole, TIME({
+		add("read_whole", TIME({
 			own = open_offsets(O_RDONLY);
 			size = CALL(SYS_read, own, text, sizeof(text), 0);
 			CALL(SYS_close, own, 0, 0, 0);
 		}));
-		good(size, OFFSETS_FILE);
-		add(&read, TIME(CALL(SYS_pread64, fd, text, sizeof(text), 0)));
-		add(&write, TIME(size = CALL(SYS_write, fd, OFFSETS, strlen(OFFSETS), 0)));
-		expect(size, strlen(OFFSETS), OFFSETS_FILE);
+		good(size, OFFSETS_NAME);
+		add("read_again", TIME(CALL(SYS_pread64, fd, text, sizeof(text), 0)));
+		add("write_again", TIME(size = CALL(SYS_write, fd, OFFSETS, strlen(OFFSETS), 0)));
+		expect(size, strlen(OFFSETS), OFFSETS_NAME);
 	}
-	enter(host);
-	close(fd);
-	print(&whole, "read_whole");
-	print(&read, "read_again");
-	print(&write, "write_again");
+	print_all("", "");
 }
 
-/* System calls that depend on the namespace; where is the host or a namespace. */
-static void system_calls(const char *where)
+/* Measures a system call, which must return wanted. */
+#define ADD_CALL(name, wanted, call)			\
+do {							\
+	long __ret;					\
+							\
+	add(name, TIME(__ret = (call)));		\
+	expect(__ret, wanted, name);			\
+} while (0)
+
+/* System calls that depend on the namespace. */
+static void system_calls(const char *suffix)
 {
-	const char *failed = "a system call that was measured";
 	const struct itimerspec far = { .it_value.tv_sec = 1000000000 }, off = {};
 	const struct timespec past = { .tv_nsec = 1 };
-	static struct series monotonic, boottime, nanosleep, timerfd, timer, futex;
 	struct sigevent event = { .sigev_notify = SIGEV_NONE };
+	int fd = must(timerfd_create(CLOCK_MONOTONIC, 0), "create a timer"), id;
 	struct timespec ts;
 	uint32_t word = 1;
 	unsigned int i;
-	unsigned int call;
-	long ret[6];
-	int fd, id;
 
-	fd = timerfd_create(CLOCK_MONOTONIC, 0);
 	good(CALL(SYS_timer_create, CLOCK_MONOTONIC, &event, &id, 0), "timer_create");
 	for (i = 0; i < 1001; i++) {
 		settle();
-		add(&monotonic, TIME(ret[0] = CALL(SYS_clock_gettime, CLOCK_MONOTONIC, &ts, 0, 0)));
-		add(&boottime, TIME(ret[1] = CALL(SYS_clock_gettime, CLOCK_BOOTTIME, &ts, 0, 0)));
-		add(&nanosleep, TIME(ret[2] = CALL(SYS_clock_nanosleep, CLOCK_MONOTONIC,
-						   TIMER_ABSTIME, &past, NULL)));
-		add(&timerfd, TIME(ret[3] = CALL(SYS_timerfd_settime, fd, TFD_TIMER_ABSTIME,
-						 &far, NULL)));
+		ADD_CALL("clock_gettime", 0, CALL(SYS_clock_gettime, CLOCK_MONOTONIC, &ts, 0, 0));
+		ADD_CALL("clock_gettime_boottime", 0,
+			 CALL(SYS_clock_gettime, CLOCK_BOOTTIME, &ts, 0, 0));
+		ADD_CALL("clock_nanosleep", 0,
+			 CALL(SYS_clock_nanosleep, CLOCK_MONOTONIC, TIMER_ABSTIME, &past, NULL));
+		ADD_CALL("timerfd_settime", 0,
+			 CALL(SYS_timerfd_settime, fd, TFD_TIMER_ABSTIME, &far, NULL));
 		good(CALL(SYS_timerfd_settime, fd, 0, &off, NULL), "timerfd_settime");
-		add(&timer, TIME(ret[4] = CALL(SYS_timer_settime, id, TIMER_ABSTIME, &far, NULL)));
+		ADD_CALL("timer_settime", 0,
+			 CALL(SYS_timer_settime, id, TIMER_ABSTIME, &far, NULL));
 		good(CALL(SYS_timer_settime, id, 0, &off, NULL), "timer_settime");
-		add(&futex, TIME(ret[5] = call6(SYS_futex, (long)&word, FUTEX_WAIT_BITSET_PRIVATE,
-						0, (long)&far.it_value, 0,
-						FUTEX_BITSET_MATCH_ANY)));
-		for (call = 0; call < 5; call++)
-			expect(ret[call], 0, failed);
-		expect(ret[5], -EAGAIN, failed);
+		ADD_CALL("futex", -EAGAIN,
+			 call6(SYS_futex, (long)&word, FUTEX_WAIT_BITSET_PRIVATE, 0,
+			       (long)&far.it_value, 0, FUTEX_BITSET_MATCH_ANY));
 	}
-	close(fd);
-	CALL(SYS_timer_delete, id, 0, 0, 0);
-	print(&monotonic, "clock_gettime/%s", where);
-	print(&boottime, "clock_gettime_boottime/%s", where);
-	print(&nanosleep, "clock_nanosleep/%s", where);
-	print(&timerfd, "timerfd_settime/%s", where);
-	print(&timer, "timer_settime/%s", where);
-	print(&futex, "futex/%s", where);
+	print_all("", suffix);
 }
 
 /* Counts the instructions of everything that runs beside this loop of 2 * loops instructions. */
@@ -489,7 +460,7 @@ static uint64_t others(uint64_t loops)
 #define CLOSED		1000
 #define SETTLE		(200 * 1000 * 1000 / 2)
 
-static void deferred(bool namespaces, bool offsets, struct series *series)
+static void deferred(const char *name, bool namespaces, bool offsets)
 {
 	static int fds[CLOSED];
 	unsigned int i;
@@ -511,22 +482,19 @@ static void deferred(bool namespaces, bool offsets, struct series *series)
 		for (i = 0; i < CLOSED; i++)
 			CALL(SYS_close, fds[i], 0, 0, 0);
 	});
-	add(series, (close + others(SETTLE)) / CLOSED);
+	add(name, (close + others(SETTLE)) / CLOSED);
 }
 
 static void close_deferred(void)
 {
-	static struct series plain, zero, offsets;
 	unsigned int i;
 
 	for (i = 0; i < 11; i++) {
-		deferred(false, false, &plain);
-		deferred(true, false, &zero);
-		deferred(true, true, &offsets);
+		deferred("close_plain", false, false);
+		deferred("close_deferred/zero", true, false);
+		deferred("close_deferred/offsets", true, true);
 	}
-	print(&plain, "close_plain");
-	print(&zero, "close_deferred/zero");
-	print(&offsets, "close_deferred/offsets");
+	print_all("", "");
 }
 
 static unsigned int vmas(void)
@@ -561,34 +529,29 @@ static void make_vmas(unsigned int wanted)
 			error(1, errno, "mprotect");
 }
 
-static void with_vmas(unsigned int wanted, unsigned int forks)
+static void with_vmas(unsigned int wanted)
 {
-	char where[32];
+	char suffix[32];
 
 	make_vmas(wanted);
-	snprintf(where, sizeof(where), "/vmas%u", wanted);
-	printf("COUNT vmas%u %u\n", wanted, vmas());
-	cycles(where, true, 51);
-	joins("fork", fork_and_wait, where, true, forks);
+	snprintf(suffix, sizeof(suffix), "/offsets/vmas%u", wanted);
+	cycles(suffix, true, 51);
 }
 
 /* Runs the statement in a child, so that it leaves nothing behind. */
 #define IN_CHILD(statement)						\
 do {									\
-	int __status;							\
 	pid_t __pid;							\
 									\
 	fflush(stdout);							\
-	__pid = fork();							\
-	if (__pid < 0)							\
-		error(1, errno, "fork");				\
+	__pid = must(fork(), "fork");					\
 	if (!__pid) {							\
 		self = open("/proc/self", O_PATH | O_CLOEXEC);		\
 		statement;						\
 		fflush(stdout);						\
 		_exit(0);						\
 	}								\
-	if (waitpid(__pid, &__status, 0) != __pid || __status)		\
+	if (wait_for(__pid))						\
 		error(1, 0, "a child failed");				\
 } while (0)
 
@@ -602,19 +565,17 @@ static void make_carries_rare(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	ts.tv_sec += 1700000000;
-	ts.tv_nsec -= 1000000;
+	ts.tv_nsec -= NSEC_PER_MSEC;
 	if (ts.tv_nsec < 0) {
 		ts.tv_sec--;
-		ts.tv_nsec += 1000000000;
+		ts.tv_nsec += NSEC_PER_SEC;
 	}
-	if (clock_settime(CLOCK_REALTIME, &ts))
-		error(1, errno, "clock_settime");
+	must(clock_settime(CLOCK_REALTIME, &ts), "set the clock");
 }
 
 /* Measures the first clock read of an address space: its pages of the vDSO's data are dropped. */
-static void faults(const char *where)
+static void faults(const char *suffix)
 {
-	static struct series read;
 	unsigned long from = 0, to = 0;
 	char line[256];
 	unsigned int i;
@@ -626,50 +587,39 @@ static void faults(const char *where)
 	fclose(maps);
 	for (i = 0; i < 201; i++) {
 		settle();
-		if (madvise((void *)from, to - from, MADV_DONTNEED))
-			error(1, errno, "madvise");
-		add(&read, TIME(read_clock()));
+		must(madvise((void *)from, to - from, MADV_DONTNEED), "drop the pages of the vDSO");
+		add("first_clock", TIME(read_clock()));
 	}
-	print(&read, "first_clock/%s", where);
+	print_all("", suffix);
 }
 
 static void costs(void)
 {
 	make_carries_rare();
-	IN_CHILD(cycles("", false, 201));
-	IN_CHILD(cycles("", true, 201));
+	IN_CHILD(cycles("/zero", false, 201));
+	IN_CHILD(cycles("/offsets", true, 201));
 	IN_CHILD(copies());
-	IN_CHILD(joins("fork", fork_and_wait, "", false, 1001));
-	IN_CHILD(joins("fork", fork_and_wait, "", true, 1001));
+	IN_CHILD(joins("fork_", fork_and_wait, "/zero", false));
+	IN_CHILD(joins("fork_", fork_and_wait, "/offsets", true));
 	make_least();
-	IN_CHILD(joins("exec", exec_and_wait, "", false, 1001));
-	IN_CHILD(joins("exec", exec_and_wait, "", true, 1001));
+	IN_CHILD(joins("exec_", exec_and_wait, "/offsets", true));
 	IN_CHILD(offsets_file());
-	IN_CHILD(faults("host"));
-	IN_CHILD(system_calls("host"));
+	IN_CHILD(faults("/host"));
+	IN_CHILD(system_calls("/host"));
 	IN_CHILD({
 		unshare_time();
 		write_offsets();
 		enter(open_children_ns());
-		faults("ns");
-		system_calls("ns");
+		faults("/ns");
+		system_calls("/ns");
 	});
 	IN_CHILD(close_deferred());
-	IN_CHILD(with_vmas(10, 1001));
-	IN_CHILD(with_vmas(1000, 201));
-	IN_CHILD(with_vmas(30000, 21));
-}
-
-static void set_limit(const char *path, unsigned int value)
-{
-	FILE *file = fopen(path, "w");
-
-	if (!file || fprintf(file, "%u\n", value) < 0 || fclose(file))
-		error(1, errno, "%s", path);
+	IN_CHILD(with_vmas(10));
+	IN_CHILD(with_vmas(30000));
 }
 
 /* Prints the free pages, including those in the lists of the CPUs, and every cache of objects. */
-static void phase(const char *name)
+static void phase(const char *name, const char *moment)
 {
 	FILE *zones = fopen("/proc/zoneinfo", "r"), *slabs = fopen("/proc/slabinfo", "r");
 	unsigned long pages, free = 0;
@@ -681,9 +631,9 @@ static void phase(const char *name)
 		if (sscanf(line, " pages free %lu", &pages) == 1 ||
 		    sscanf(line, " count: %lu", &pages) == 1)
 			free += pages;
-	printf("PAGES %s %lu\n", name, free);
+	printf("PAGES %s-%s %lu\n", name, moment, free);
 	while (fgets(line, sizeof(line), slabs))
-		printf("SLAB %s %s", name, line);
+		printf("SLAB %s-%s %s", name, moment, line);
 	fclose(zones);
 	fclose(slabs);
 }
@@ -710,38 +660,28 @@ static void grow(unsigned int from, unsigned int to, int flag, bool offsets)
  */
 static void memory(const char *name, int flag, bool offsets)
 {
-	char moment[32];
-
-	snprintf(moment, sizeof(moment), "%s-before", name);
-	phase(moment);
+	phase(name, "before");
 	grow(0, MOST, flag, offsets);
-	snprintf(moment, sizeof(moment), "%s-after", name);
-	phase(moment);
+	phase(name, "after");
 }
 
 static void live(void)
 {
-	static const unsigned int counts[] = { 1, 100, 10000, MOST };
-	unsigned int from = 0, i;
-	char where[32];
-
-	for (i = 0; i < sizeof(counts) / sizeof(*counts); i++) {
-		grow(from, counts[i], CLONE_NEWTIME, false);
-		from = counts[i];
-		enter(host);
-		snprintf(where, sizeof(where), "/live%u", from);
-		cycles(where, true, 201);
-	}
+	grow(0, 1, CLONE_NEWTIME, false);
+	enter(host);
+	cycles("/offsets/live1", true, 201);
+	grow(1, MOST, CLONE_NEWTIME, false);
+	enter(host);
+	cycles("/offsets/live100000", true, 201);
 }
 
 static void all_live(void)
 {
 	const struct rlimit files = { MOST + 100, MOST + 100 };
 
-	if (setrlimit(RLIMIT_NOFILE, &files))
-		error(1, errno, "setrlimit");
-	set_limit("/proc/sys/user/max_time_namespaces", 2 * MOST);
-	set_limit("/proc/sys/user/max_uts_namespaces", 2 * MOST);
+	must(setrlimit(RLIMIT_NOFILE, &files), "set the limit of files");
+	write_file(LIMIT_FILE, "%u", 2 * MOST);
+	write_file("/proc/sys/user/max_uts_namespaces", "%u", 2 * MOST);
 	IN_CHILD(memory("uts", CLONE_NEWUTS, false));
 	others(SETTLE);
 	IN_CHILD(memory("zero", CLONE_NEWTIME, false));
@@ -761,8 +701,7 @@ int main(void)
 		error(1, 0, "TIMENS_BENCH is not set");
 	printf("TIMENS-BEGIN %s\n", part);
 	/* Timers end exactly when they are due. */
-	if (prctl(PR_SET_TIMERSLACK, 1))
-		error(1, errno, "PR_SET_TIMERSLACK");
+	must(prctl(PR_SET_TIMERSLACK, 1), "set the timer slack");
 	for (i = 0; i < 100; i++) {
 		uint64_t nothing = TIME();
 
@@ -770,7 +709,6 @@ int main(void)
 			least = nothing;
 	}
 	overhead = least;
-	printf("COUNT overhead %lu\n", overhead);
 	printf("COUNT thousand %lu\n", TIME(asm volatile(".rept 1000; nop; .endr")));
 	host = good(CALL(SYS_open, "/proc/self/ns/time", O_RDONLY | O_CLOEXEC, 0, 0), "ns/time");
 	if (!strcmp(part, "costs"))

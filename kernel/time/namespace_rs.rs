@@ -30,11 +30,11 @@
 //! This file is the boundary to C and contains all `unsafe` code. Each function that C calls
 //! converts its arguments to references and calls a safe function of one of these modules:
 //!
-//! - [`offsets`]: bounds and arithmetic of the offsets;
-//! - [`object`]: the namespace and its lifetime;
-//! - [`vdso`]: the page that shows the offsets to the vDSO;
-//! - [`ops`]: how a task joins a namespace, and `/proc/PID/ns/time`;
-//! - [`proc`]: `/proc/PID/timens_offsets`.
+//! - [`offsets`] has the bounds and the arithmetic of the offsets;
+//! - [`object`] has the namespace and its lifetime;
+//! - [`vdso`] has the page that shows the offsets to the vDSO;
+//! - [`ops`] has the ways in which a task joins a namespace, and `/proc/PID/ns/time`;
+//! - [`proc`] has `/proc/PID/timens_offsets`.
 //!
 //! [`Documentation/timers/time-namespaces.rst`](srctree/Documentation/timers/time-namespaces.rst)
 //! describes the states and the clock reads of both implementations.

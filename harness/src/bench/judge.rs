@@ -15,24 +15,10 @@ const CHANCE: f64 = 1e-6;
 /// The fewest samples of each kernel that tell a difference from chance.
 pub const ENOUGH: usize = 100;
 
-/// A real difference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Worse {
-    /// Samples of the reference are lower than each of the others.
-    Lowest,
-    /// Greater values are more frequent than in the reference.
-    Modes,
-}
-
-/// Compares `samples` with those of the reference.
-pub fn worse(reference: &[f64], samples: &[f64]) -> Option<Worse> {
-    if chance_of_lower(reference, samples) < CHANCE {
-        Some(Worse::Lowest)
-    } else if chance_of_shift(reference, samples) < CHANCE {
-        Some(Worse::Modes)
-    } else {
-        None
-    }
+/// Whether `samples` are worse: samples of the reference are lower than each of them, or greater
+/// values are more frequent than in the reference.
+pub fn worse(reference: &[f64], samples: &[f64]) -> bool {
+    chance_of_lower(reference, samples) < CHANCE || chance_of_shift(reference, samples) < CHANCE
 }
 
 #[cfg(test)]
@@ -50,51 +36,47 @@ mod tests {
         // The medians fall on different modes.
         let one = samples(&[(823.0, 110), (841.0, 91)]);
         let other = samples(&[(823.0, 91), (841.0, 110)]);
-        assert_eq!(worse(&one, &other), None);
-        assert_eq!(worse(&other, &one), None);
+        assert!(!worse(&one, &other) && !worse(&other, &one));
         // So does the low of one that is rare.
         let rare = samples(&[(823.0, 7), (841.0, 194)]);
         let rarer = samples(&[(823.0, 14), (841.0, 187)]);
-        assert_eq!(worse(&rarer, &rare), None);
+        assert!(!worse(&rarer, &rare));
     }
 
     #[test]
     fn one_more_instruction_is_worse() {
-        let exact = |value| samples(&[(value, 201)]);
-        assert_eq!(worse(&exact(823.0), &exact(823.0)), None);
-        assert_eq!(worse(&exact(823.0), &exact(824.0)), Some(Worse::Lowest));
-        assert_eq!(worse(&exact(824.0), &exact(823.0)), None);
-        let fewest = samples(&[(823.0, ENOUGH)]);
-        let more = samples(&[(824.0, ENOUGH)]);
-        assert_eq!(worse(&fewest, &more), Some(Worse::Lowest));
+        let exact = |value, count| samples(&[(value, count)]);
+        assert!(!worse(&exact(823.0, 201), &exact(823.0, 201)));
+        assert!(worse(&exact(823.0, 201), &exact(824.0, 201)));
+        assert!(!worse(&exact(824.0, 201), &exact(823.0, 201)));
+        assert!(worse(&exact(823.0, ENOUGH), &exact(824.0, ENOUGH)));
     }
 
     #[test]
     fn a_shifted_lowest_is_worse() {
-        let modes = |lowest| samples(&[(lowest, 60), (841.0, 141)]);
-        assert_eq!(worse(&modes(823.0), &modes(824.0)), Some(Worse::Lowest));
+        // Too few for their share to tell.
+        let modes = |lowest| samples(&[(lowest, 25), (841.0, 176)]);
+        assert!(worse(&modes(823.0), &modes(824.0)));
         // All modes are shifted, and the lowest is rare.
         let one = samples(&[(823.0, 5), (841.0, 196)]);
         let other = samples(&[(824.0, 5), (842.0, 196)]);
-        assert_eq!(worse(&one, &other), Some(Worse::Modes));
+        assert!(worse(&one, &other));
     }
 
     #[test]
     fn a_mode_taken_more_often_is_worse() {
         let share = |costly| samples(&[(823.0, 201 - costly), (841.0, costly)]);
-        assert_eq!(worse(&share(0), &share(201)), Some(Worse::Lowest));
-        assert_eq!(worse(&share(0), &share(200)), Some(Worse::Modes));
-        assert_eq!(worse(&share(40), &share(160)), Some(Worse::Modes));
-        assert_eq!(worse(&share(160), &share(40)), None);
+        assert!(worse(&share(0), &share(201)));
+        assert!(worse(&share(0), &share(200)));
+        assert!(worse(&share(40), &share(160)));
+        assert!(!worse(&share(160), &share(40)));
     }
 
     #[test]
     fn spread_samples_are_compared_as_a_whole() {
-        let spread = |from: u32| (from..from + 1001).map(f64::from).collect();
-        let compare = |one: Vec<f64>, other: Vec<f64>| worse(&one, &other);
-        assert_eq!(compare(spread(2000), spread(2000)), None);
-        assert_eq!(compare(spread(2000), spread(2010)), None);
-        assert_eq!(compare(spread(2000), spread(1500)), None);
-        assert_eq!(compare(spread(2000), spread(2300)), Some(Worse::Lowest));
+        let spread = |from: u32| (from..from + 1001).map(f64::from).collect::<Vec<_>>();
+        let worse_by = |by: u32| worse(&spread(2000), &spread(2000 + by));
+        assert!(!worse_by(0) && !worse_by(10) && worse_by(300));
+        assert!(!worse(&spread(2000), &spread(1500)));
     }
 }

@@ -18,16 +18,17 @@ use crate::{
     guest::{self, initramfs, Guest, Machine},
     kernel::{
         build,
-        kernels::{Kernel, RUST_BENCH, RUST_BENCH_CALLS, STOCK_BENCH},
+        kernels::{Kernel, RUST_BENCH, STOCK_BENCH},
     },
     session::{Session, Step},
 };
-use anyhow::{bail, ensure, Result};
+use anyhow::{bail, ensure, Context as _, Result};
 use clap::Args;
 use output::Output;
 use report::Report;
 use rows::Measured;
-use std::{path::Path, time::Duration};
+use serde::de::DeserializeOwned;
+use std::{fs, path::Path, time::Duration};
 
 /// The measurements, each in a boot of its own.
 const GUESTS: [&str; 2] = ["costs", "live"];
@@ -35,8 +36,8 @@ const GUESTS: [&str; 2] = ["costs", "live"];
 /// Instructions that the guest's program counts to check that the machine counts them.
 const KNOWN: u64 = 1000;
 
-/// Three builds; for both kernels the archive, the guests, the sizes.
-const STEPS: usize = 3 + 2 * (2 + GUESTS.len());
+/// For both kernels the build, the archive, the guests and the sizes.
+const STEPS: usize = 2 * (3 + GUESTS.len());
 
 #[derive(Args)]
 pub struct Options {
@@ -56,7 +57,7 @@ impl Options {
 pub fn bench(context: &Context, options: &Options) -> Result<bool> {
     if options.draw {
         let results = context.top.join("results");
-        Report::read(&results)?.show(&results)?;
+        read::<Report>(&results.join("bench.json"))?.show(&results)?;
         return Ok(true);
     }
     let mut session = Session::new(context, STEPS)?;
@@ -64,9 +65,6 @@ pub fn bench(context: &Context, options: &Options) -> Result<bool> {
         session
             .step(&format!("build {}", kernel.name), |step| build::build(context, step, kernel))?;
     }
-    session.step(&format!("build {}", RUST_BENCH_CALLS.name), |step| {
-        build::build_objects(context, step, &RUST_BENCH_CALLS)
-    })?;
     let c = measure(&mut session, &STOCK_BENCH)?;
     let rust = measure(&mut session, &RUST_BENCH)?;
     let report = Report::new(&c, &rust)?;
@@ -94,31 +92,12 @@ fn measure(session: &mut Session<'_>, kernel: &'static Kernel) -> Result<Measure
         })?;
         output.merge(part);
     }
-    session.step(&format!("sizes and compile time ({name})"), |step| {
+    session.step(&format!("sizes ({name})"), |step| {
         let objects = size::objects(context, kernel);
-        let with_calls = match kernel.is_rust() {
-            // C has no helpers.
-            false => Some(kernel),
-            true if context.toolchain.same_llvm() => Some(&RUST_BENCH_CALLS),
-            true => None,
-        };
-        let with_calls =
-            with_calls.map(|kernel| size::of(context, step, &size::objects(context, kernel)));
-        let vmlinux = context.build_dir(kernel).join("vmlinux");
-        let functions = size::functions(context, step, &vmlinux)?;
         Ok(Measured {
             output,
             size: size::of(context, step, &objects)?,
-            size_with_calls: with_calls.transpose()?,
-            kernel_text: functions.all,
-            elsewhere: match kernel.is_rust() {
-                true => functions.of_page,
-                // It is all in the objects.
-                false => 0,
-            },
             panics: size::panics(context, step, &objects)?,
-            // Last, because it makes the objects anew.
-            seconds: build::compile_seconds(context, step, kernel, &objects)?,
         })
     })
 }
@@ -149,4 +128,18 @@ fn run(context: &Context, step: &Step, guest: &Guest) -> Result<Output> {
         bail!("{}", message.unwrap_or(problem));
     }
     Output::parse(&transcript.output)
+}
+
+/// Reads a report that was saved.
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is no saved report", path.display()))
+}
+
+/// Writes a file of results into a directory.
+fn write(dir: &Path, name: &str, text: &str) -> Result<()> {
+    let path = dir.join(name);
+    let written = fs::create_dir_all(dir).and_then(|()| fs::write(&path, format!("{text}\n")));
+    written.with_context(|| format!("cannot write {}", path.display()))
 }

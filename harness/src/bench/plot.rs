@@ -1,157 +1,89 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Charts of horizontal bars, one group of them for each row.
+//! Charts of horizontal bars as SVG, one group of bars for each row.
 
-use anyhow::{Context, Result};
-use plotters::{
-    coord::{
-        ranged1d::{AsRangedCoord, Ranged, ValueFormatter},
-        Shift,
-    },
-    prelude::*,
-};
-use std::path::Path;
+/// The size of the page, and the places of the bars and of the legend in it.
+const WIDTH: usize = 860;
+const MARGIN: usize = 14;
+const LEFT: usize = 249;
+const TOP: usize = 66;
+const ENTRY: usize = 205;
+/// The height of a bar, and the length of the longest one. Its value is written behind it.
+const BAR: usize = 16;
+const LONGEST: usize = 530;
 
-const WIDTH: u32 = 860;
-const MARGIN: i32 = 14;
-/// The height of the caption and the legend, of a bar, and of the axis below the bars.
-const HEADER: u32 = 66;
-const BAR: u32 = 16;
-const AXIS: u32 = 40;
-/// The width of the rows' names, and of an entry of the legend.
-const NAMES: u32 = 235;
-const ENTRY: i32 = 205;
-const CAPTION_FONT: (&str, i32) = ("sans-serif", 17);
-const FONT: (&str, i32) = ("sans-serif", 13);
-const VALUE_FONT: (&str, i32) = ("sans-serif", 11);
-/// The part of a row's band that its bars fill.
-const FILL: f64 = 0.8;
+/// A light and a dark colour for each kernel, on a white ground: as clear on a dark page.
+pub const C: [&str; 2] = ["#9eadbe", "#546880"];
+pub const RUST: [&str; 2] = ["#ffb266", "#d66200"];
 
-/// A light and a dark colour of one hue for each kernel. The charts have a ground of their own: they
-/// are as clear on a dark page.
-pub const C_LIGHT: RGBColor = RGBColor(158, 173, 190);
-pub const C: RGBColor = RGBColor(84, 104, 128);
-pub const RUST_LIGHT: RGBColor = RGBColor(255, 178, 102);
-pub const RUST: RGBColor = RGBColor(214, 98, 0);
-const AXIS_COLOUR: RGBColor = RGBColor(120, 120, 120);
+/// The bars of one colour: their title, the colour and a value for each row.
+pub type Series<'a> = (&'a str, &'a str, Vec<f64>);
 
-/// The bars of one colour.
-pub struct Series {
-    pub title: &'static str,
-    pub colour: RGBColor,
-    /// One for each row.
-    pub values: Vec<f64>,
+/// The SVG of a chart.
+pub fn chart(caption: &str, rows: &[&str], series: &[Series<'_>]) -> String {
+    let bars = BAR * series.len();
+    let row_height = bars * 5 / 4;
+    let bottom = TOP + row_height * rows.len();
+    let longest = series.iter().flat_map(|(.., values)| values).copied().fold(0.0, f64::max);
+    let length = |value: f64| (value / longest * LONGEST as f64).round() as usize;
+    let height = bottom + 40;
+    let mut svg = format!(
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height}' width='{WIDTH}' \
+         height='{height}' font-family='sans-serif' font-size='11'>\n"
+    );
+    svg += &rectangle(0, 0, [WIDTH, height], "white");
+    svg += &text(MARGIN, 25, "font-size='14'", caption);
+    // The least round step that gives ten lines or fewer.
+    let mut steps = (0..).flat_map(|power| [1.0, 2.0, 5.0].map(|n| n * 10f64.powi(power)));
+    let step = steps.find(|step| longest <= 10.0 * step).unwrap_or(longest);
+    for value in (0..=(longest / step) as usize).map(|line| line as f64 * step) {
+        let x = LEFT + length(value);
+        svg += &rectangle(x, TOP, [1, bottom - TOP], "#cccccc");
+        svg += &text(x, bottom + 18, "text-anchor='middle'", &thousands(value, 0));
+    }
+    for (row, name) in rows.iter().enumerate() {
+        let middle = TOP + row * row_height + row_height / 2;
+        svg += &text(LEFT - 10, middle + 4, "text-anchor='end'", name);
+    }
+    for (place, (title, colour, values)) in series.iter().enumerate() {
+        svg += &rectangle(MARGIN + place * ENTRY, 42, [14, 11], colour);
+        svg += &text(MARGIN + place * ENTRY + 20, 52, "", title);
+        for (row, &value) in values.iter().enumerate() {
+            let y = TOP + row * row_height + (row_height - bars) / 2 + place * BAR;
+            svg += &rectangle(LEFT, y, [length(value), BAR - 1], colour);
+            let number = thousands(value, usize::from(longest < 1000.0));
+            svg += &text(LEFT + length(value) + 4, y + 11, "", &number);
+        }
+    }
+    svg + "</svg>"
 }
 
-pub struct Chart<'a> {
-    pub caption: &'a str,
-    pub rows: Vec<String>,
-    pub series: Vec<Series>,
-    /// The decimal digits of the values.
-    pub digits: usize,
-    /// Whether the bars are as long as the logarithms.
-    pub logarithmic: bool,
+fn rectangle(x: usize, y: usize, [width, height]: [usize; 2], colour: &str) -> String {
+    format!("<rect x='{x}' y='{y}' width='{width}' height='{height}' fill='{colour}'/>\n")
 }
 
-impl Chart<'_> {
-    pub fn draw(&self, path: &Path) -> Result<()> {
-        self.try_draw(path).with_context(|| format!("cannot write {}", path.display()))
-    }
-
-    fn try_draw(&self, path: &Path) -> Result<()> {
-        let values = self.series.iter().flat_map(|series| &series.values);
-        let longest = values.copied().fold(0.0, f64::max);
-        match self.logarithmic {
-            true => self.draw_on(path, (1.0..longest * 4.0).log_scale(), 1.0),
-            false => self.draw_on(path, 0.0..longest * 1.1, 0.0),
-        }
-    }
-
-    fn draw_on<X>(&self, path: &Path, axis: X, origin: f64) -> Result<()>
-    where
-        X: AsRangedCoord<Value = f64>,
-        X::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
-    {
-        let bands = (self.rows.len() * self.series.len()) as u32;
-        let height = HEADER + (f64::from(bands * BAR) / FILL) as u32 + AXIS;
-        let root = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
-        root.fill(&WHITE)?;
-        let (header, body) = root.split_vertically(HEADER);
-        self.draw_header(&header)?;
-        let mut chart = ChartBuilder::on(&body)
-            .margin_left(MARGIN)
-            .margin_right(2 * MARGIN)
-            .margin_bottom(MARGIN)
-            .x_label_area_size(26)
-            .y_label_area_size(NAMES)
-            // The first row at the top.
-            .build_cartesian_2d(axis, self.rows.len() as f64 - 0.5..-0.5)?;
-        chart
-            .configure_mesh()
-            .disable_y_mesh()
-            .light_line_style(TRANSPARENT)
-            .axis_style(AXIS_COLOUR)
-            .x_label_formatter(&|x| thousands(*x, 0))
-            .y_labels(self.rows.len())
-            .y_label_formatter(&|y| {
-                let row = self.rows.get(y.round() as usize);
-                row.map_or(String::new(), Clone::clone)
-            })
-            .label_style(FONT)
-            .draw()?;
-        let height = FILL / self.series.len() as f64;
-        for (place, series) in self.series.iter().enumerate() {
-            let top = |band: usize| band as f64 - FILL / 2.0 + place as f64 * height;
-            let bars = series.values.iter().enumerate().map(|(band, &value)| {
-                let corners = [(origin, top(band)), (value, top(band) + height * 0.92)];
-                Rectangle::new(corners, series.colour.filled())
-            });
-            chart.draw_series(bars)?;
-            let texts = series.values.iter().enumerate().map(|(band, &value)| {
-                EmptyElement::at((value, top(band)))
-                    + Text::new(thousands(value, self.digits), (4, 2), VALUE_FONT)
-            });
-            chart.draw_series(texts)?;
-        }
-        root.present()?;
-        Ok(())
-    }
-
-    /// Draws the caption and below it, outside of the bars, the legend.
-    fn draw_header<'a>(&self, area: &DrawingArea<SVGBackend<'a>, Shift>) -> Result<()> {
-        area.draw(&Text::new(self.caption, (MARGIN, MARGIN), CAPTION_FONT))?;
-        for (entry, series) in self.series.iter().enumerate() {
-            let (left, top) = (MARGIN + entry as i32 * ENTRY, MARGIN + 28);
-            let square = [(left, top), (left + 14, top + 11)];
-            area.draw(&Rectangle::new(square, series.colour.filled()))?;
-            area.draw(&Text::new(series.title, (left + 20, top), FONT))?;
-        }
-        Ok(())
-    }
+fn text(x: usize, y: usize, style: &str, text: &str) -> String {
+    let text = text.replace('&', "&amp;").replace('<', "&lt;");
+    format!("<text x='{x}' y='{y}' {style}>{text}</text>\n")
 }
 
 /// A number with a comma between each three digits.
 fn thousands(value: f64, digits: usize) -> String {
-    let text = format!("{value:.digits$}");
-    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
-    let mut grouped = String::new();
-    for (at, digit) in whole.chars().enumerate() {
-        if at > 0 && digit.is_ascii_digit() && (whole.len() - at) % 3 == 0 {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped + rest
+    let mut text = format!("{value:.digits$}");
+    let whole = text.find('.').unwrap_or(text.len());
+    (1..whole).rev().filter(|at| (whole - at) % 3 == 0).for_each(|at| text.insert(at, ','));
+    text
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn groups_digits() {
-        assert_eq!(thousands(1234567.0, 0), "1,234,567");
-        assert_eq!(thousands(123.456, 1), "123.5");
-        assert_eq!(thousands(0.0, 0), "0");
-    }
+#[test]
+fn bars_are_as_long_as_their_values() {
+    let chart = |one| {
+        let series = [("one", C[1], vec![one, 500.0]), ("two", RUST[1], vec![0.0, 625.5])];
+        chart("a < b", &["x", "y"], &series)
+    };
+    let parts = ["a &lt; b", "width='530'", "width='265'", ">1,000<", ">626<", ">200<"];
+    assert_eq!(parts.map(|part| chart(1000.0).contains(part)), [true; 6]);
+    let parts = ["width='530'", "width='424'", ">0.0<", ">500.0<", ">625.5<", ">100<"];
+    assert_eq!(parts.map(|part| chart(250.0).contains(part)), [true; 6]);
 }

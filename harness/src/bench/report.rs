@@ -3,40 +3,19 @@
 //! The comparison as a table, as JSON and as charts.
 
 use super::{
-    plot::{Chart, Series, C, RUST},
+    plot::{chart, C, RUST},
     rows::{Figure, Line, Measured, Mode, Spread, Verdict, ROWS},
+    write,
 };
 use crate::guest::COUNTING;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt, fs, path::Path};
-
-/// The samples of a cycle whose growth is shown.
-const CYCLE: [&str; 7] =
-    ["unshare", "write", "setns_first", "setns_in", "first_read", "setns_out", "close"];
-/// The quantities that a cycle of [`CYCLE`] is repeated with: the suffixes of the samples.
-const GROWTHS: [(&str, &[&str]); 2] = [
-    ("VMAs", &["vmas10", "vmas1000", "vmas30000"]),
-    ("live namespaces", &["live1", "live100", "live10000", "live100000"]),
-];
-
-/// The growth of one cost.
-#[derive(Deserialize, Serialize)]
-struct Growth {
-    name: String,
-    with: String,
-    /// The medians, in the order of [`GROWTHS`].
-    #[serde(rename = "stock")]
-    c: Vec<f64>,
-    #[serde(rename = "ours")]
-    rust: Vec<f64>,
-}
+use std::{collections::BTreeMap, fmt, path::Path};
 
 #[derive(Deserialize, Serialize)]
 pub struct Report {
     commands: Vec<String>,
     rows: Vec<Line>,
-    growth: Vec<Growth>,
     /// The objects that each namespace consists of: the caches, and the bytes of one.
     #[serde(rename = "stock_objects")]
     c_objects: BTreeMap<String, f64>,
@@ -51,22 +30,6 @@ pub struct Report {
 
 impl Report {
     pub fn new(c: &Measured, rust: &Measured) -> Result<Self> {
-        let mut growth = vec![];
-        for (with, suffixes) in GROWTHS {
-            for name in CYCLE {
-                let medians = |measured: &Measured| -> Result<Vec<f64>> {
-                    let of = |suffix| measured.figure(&format!("{name}/offsets/{suffix}"));
-                    let medians = suffixes.iter().map(|suffix| Ok(of(suffix)?.median));
-                    medians.collect()
-                };
-                growth.push(Growth {
-                    name: name.to_owned(),
-                    with: with.to_owned(),
-                    c: medians(c)?,
-                    rust: medians(rust)?,
-                });
-            }
-        }
         let objects = |measured: &Measured| -> Result<BTreeMap<String, f64>> {
             let objects = measured.objects("offsets")?.into_iter();
             Ok(objects.map(|(name, size)| (name.to_owned(), size)).collect())
@@ -81,21 +44,11 @@ impl Report {
                 format!("qemu-system-x86_64 {} …", COUNTING.join(" ")),
             ],
             rows: ROWS.iter().map(|row| row.judge(c, rust)).collect(),
-            growth,
             c_objects: objects(c)?,
             rust_objects: objects(rust)?,
             c_samples: samples(c),
             rust_samples: samples(rust),
         })
-    }
-
-    /// Reads a report that was saved into a directory.
-    pub fn read(dir: &Path) -> Result<Self> {
-        let path = dir.join("bench.json");
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        serde_json::from_str(&text)
-            .with_context(|| format!("{} is no saved report", path.display()))
     }
 
     /// The rows that passed, failed and were skipped, of those with a limit.
@@ -120,22 +73,20 @@ impl Report {
         self.counts()[1] == 0
     }
 
-    /// Writes the table, the JSON and the charts into a directory.
+    /// Writes the JSON, the table and the chart into a directory.
     pub fn save(&self, dir: &Path) -> Result<()> {
-        fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
         write(dir, "bench.json", &serde_json::to_string_pretty(self)?)?;
         self.show(dir)
     }
 
-    /// Writes the table and the charts into a directory.
+    /// Writes the table and the chart into a directory.
     pub fn show(&self, dir: &Path) -> Result<()> {
         write(dir, "bench.txt", &self.to_string())?;
-        self.costs()?.draw(&dir.join("bench-costs.svg"))?;
-        self.growths()?.draw(&dir.join("bench-growth.svg"))
+        write(dir, "bench-costs.svg", &self.chart()?)
     }
 
-    /// Costs of the same size, by their medians.
-    fn costs(&self) -> Result<Chart<'_>> {
+    /// The chart of costs of the same size, by their medians.
+    fn chart(&self) -> Result<String> {
         let [mut c, mut rust] = [vec![], vec![]];
         for name in COSTS {
             let line = self.rows.iter().find(|line| line.name == name);
@@ -144,55 +95,10 @@ impl Report {
             c.push(figures.0.median);
             rust.push(figures.1.median);
         }
-        Ok(Chart {
-            caption: "Operations on a time namespace: instructions, less is better",
-            rows: COSTS.map(str::to_owned).into(),
-            series: series(c, rust),
-            digits: 0,
-            logarithmic: false,
-        })
+        let title = "Operations on a time namespace: instructions, less is better";
+        let series = [("C kernel", C[1], c), ("Rust kernel", RUST[1], rust)];
+        Ok(chart(title, &COSTS, &series))
     }
-
-    /// The differences of the kernels with growing numbers.
-    fn growths(&self) -> Result<Chart<'_>> {
-        let mut rows = vec![];
-        let [mut c, mut rust] = [vec![], vec![]];
-        for (name, with) in GROWING {
-            let growth = self.growth.iter().find(|g| g.name == name && g.with == with);
-            let growth = growth.with_context(|| format!("there is no growth of {name}"))?;
-            let suffixes = GROWTHS.into_iter().find(|(key, _)| *key == with);
-            let suffixes = suffixes.map_or(&[][..], |(_, suffixes)| suffixes);
-            for at in [0, suffixes.len() / 2, suffixes.len() - 1] {
-                let number = count(suffixes[at]);
-                rows.push(format!("{}, {number} {with}", name.replace('_', " ")));
-                c.push(growth.c[at]);
-                rust.push(growth.rust[at]);
-            }
-        }
-        Ok(Chart {
-            caption: "Growth of costs: instructions, less is better (logarithmic)",
-            rows,
-            series: series(c, rust),
-            digits: 0,
-            logarithmic: true,
-        })
-    }
-}
-
-fn write(dir: &Path, name: &str, text: &str) -> Result<()> {
-    let path = dir.join(name);
-    fs::write(&path, format!("{text}\n"))
-        .with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn series(c: Vec<f64>, rust: Vec<f64>) -> Vec<Series> {
-    let of = |title, colour, values| Series { title, colour, values };
-    vec![of("C kernel", C, c), of("Rust kernel", RUST, rust)]
-}
-
-/// The number in a suffix of [`GROWTHS`].
-fn count(suffix: &str) -> &str {
-    suffix.trim_start_matches(char::is_alphabetic)
 }
 
 /// The rows of the chart of the costs.
@@ -204,9 +110,6 @@ const COSTS: [&str; 6] = [
     "setns in",
     "last close",
 ];
-
-/// The costs of the chart of the growth: three numbers of each.
-const GROWING: [(&str, &str); 2] = [("setns_in", "VMAs"), ("unshare", "live namespaces")];
 
 /// A figure, with digits where it is small.
 fn number(value: f64) -> String {
@@ -233,7 +136,6 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.verdicts(f)?;
         self.spreads(f)?;
-        self.growth_table(f)?;
         for (kernel, objects) in [("C", &self.c_objects), ("Rust", &self.rust_objects)] {
             let objects: Vec<_> =
                 objects.iter().map(|(name, size)| format!("{name} ({size})")).collect();
@@ -300,27 +202,6 @@ impl Report {
         for (line, [c, rust]) in spread_rows {
             writeln!(f, "{:41} C    {}", line.name, spread(c, line.c))?;
             writeln!(f, "{:41} Rust {}", "", spread(rust, line.rust))?;
-        }
-        Ok(())
-    }
-
-    fn growth_table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (with, suffixes) in GROWTHS {
-            writeln!(f, "\nmedians by the number of {with}")?;
-            write!(f, "{:12}", "")?;
-            for kernel in ["C", "Rust"] {
-                for suffix in suffixes {
-                    write!(f, " {:>11}", format!("{kernel} {}", count(suffix)))?;
-                }
-            }
-            writeln!(f)?;
-            for growth in self.growth.iter().filter(|growth| growth.with == with) {
-                write!(f, "{:12}", growth.name)?;
-                for value in growth.c.iter().chain(&growth.rust) {
-                    write!(f, " {value:11.0}")?;
-                }
-                writeln!(f)?;
-            }
         }
         Ok(())
     }

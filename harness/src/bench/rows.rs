@@ -7,16 +7,11 @@ use super::{
     output::{Cache, Output, Phase},
     size::Size,
 };
-use crate::session::statistics::{
-    high, low, median, median_at_least, median_at_most, modes, quantile,
-};
-use anyhow::{bail, Context, Result};
+use crate::session::statistics::{low, median, median_at_least, modes, quantile};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
-use Formula::{
-    Difference, Growth, KernelText, Memory, ModuleSize, Paired, Panics, Samples, Seconds, Sum,
-    TextElsewhere, TextWithCalls,
-};
+use Formula::{Difference, Growth, Memory, ModuleSize, Paired, Panics, Samples, Sum};
 use Limit::{Absolute, NoLimit, OfC};
 
 /// The namespaces that the guest keeps alive to measure their memory.
@@ -26,16 +21,8 @@ const NAMESPACES: f64 = 100_000.0;
 pub struct Measured {
     pub output: Output,
     pub size: Size,
-    /// The same without helpers inlined, where that makes a difference.
-    pub size_with_calls: Option<Size>,
-    /// The functions of the whole kernel.
-    pub kernel_text: u64,
-    /// The functions of the vDSO's page in objects that have other things too.
-    pub elsewhere: u64,
     /// The functions of `core::panicking` that the objects refer to.
     pub panics: u64,
-    /// To compile the objects.
-    pub seconds: f64,
 }
 
 /// A figure of one kernel. All parts of one that is measured once are the same.
@@ -44,26 +31,19 @@ pub struct Figure {
     /// One in twenty samples does not exceed it.
     pub low: f64,
     pub median: f64,
-    /// One in twenty samples does not fall below it. Older results do not have it.
-    #[serde(default)]
-    pub high: f64,
 }
 
 impl Figure {
     pub fn of(samples: &[f64]) -> Self {
-        Self { low: low(samples), median: median(samples), high: high(samples) }
+        Self { low: low(samples), median: median(samples) }
     }
 
     fn once(value: f64) -> Self {
-        Self { low: value, median: value, high: value }
+        Self { low: value, median: value }
     }
 
     fn with(self, other: Self, of: impl Fn(f64, f64) -> f64) -> Self {
-        Self {
-            low: of(self.low, other.low),
-            median: of(self.median, other.median),
-            high: of(self.high, other.high),
-        }
+        Self { low: of(self.low, other.low), median: of(self.median, other.median) }
     }
 
     fn worst(self) -> f64 {
@@ -103,11 +83,7 @@ pub enum Formula {
     Memory(&'static str),
     /// A part of the objects' size.
     ModuleSize(fn(&Size) -> u64),
-    TextWithCalls,
-    TextElsewhere,
     Panics,
-    KernelText,
-    Seconds,
 }
 
 impl fmt::Display for Formula {
@@ -118,8 +94,8 @@ impl fmt::Display for Formula {
             Difference(whole, control) => write!(f, "{whole} - {control}"),
             Paired(whole, control) => write!(
                 f,
-                "median of {whole} - {control} taken in turns; low and high: its bounds with \
-                 97.5 % confidence each"
+                "median of {whole} - {control} taken in turns; low: its lower bound with 97.5 % \
+                 confidence"
             ),
             Growth(large, small) => write!(f, "{large} / {small}"),
             Memory(phase) => write!(
@@ -128,17 +104,7 @@ impl fmt::Display for Formula {
                  pages of as many UTS namespaces but for those of their own cache; bytes of one"
             ),
             ModuleSize(_) => write!(f, "sections of the objects that only this implementation has"),
-            TextWithCalls => write!(f, "the same, built without CONFIG_RUST_INLINE_HELPERS"),
-            TextElsewhere => write!(
-                f,
-                "the same, with TimensPage's functions and those that unmap the page, in any object"
-            ),
             Panics => write!(f, "undefined symbols of core::panicking in the objects"),
-            KernelText => write!(f, "sizes of all functions of vmlinux"),
-            Seconds => write!(
-                f,
-                "make kernel/time/ without these objects, less the same with them, no ccache"
-            ),
         }
     }
 }
@@ -177,8 +143,6 @@ pub const ROWS: &[Row] = &[
     row("later join by fork, offsets 0", Paired("fork_later/zero", "fork_plain/zero"), OfC(1.0)),
     row("first join by exec", Paired("exec_first/offsets", "exec_plain/offsets"), OfC(1.0)),
     row("later join by exec", Paired("exec_later/offsets", "exec_plain/offsets"), OfC(1.0)),
-    row("unshare + fork + exit", Sum("unshare/zero", "fork_first/zero"), NoLimit),
-    row("vfork + exec + exit", Samples("exec_first/offsets"), NoLimit),
     row("setns in, first to join", Samples("setns_first/offsets"), OfC(1.0)),
     row("setns in", Samples("setns_in/offsets"), OfC(1.0)),
     row("setns out", Samples("setns_out/offsets"), OfC(1.0)),
@@ -212,24 +176,6 @@ pub const ROWS: &[Row] = &[
         Growth("setns_out/offsets/vmas30000", "setns_out/offsets/vmas10"),
         Absolute(1.1),
     ),
-    row("fork + exit, 10 VMAs, no join", Samples("fork_plain/offsets/vmas10"), NoLimit),
-    row("fork + exit, 1,000 VMAs, no join", Samples("fork_plain/offsets/vmas1000"), NoLimit),
-    row("fork + exit, 30,000 VMAs, no join", Samples("fork_plain/offsets/vmas30000"), NoLimit),
-    row(
-        "first join by fork, 10 VMAs",
-        Paired("fork_first/offsets/vmas10", "fork_plain/offsets/vmas10"),
-        NoLimit,
-    ),
-    row(
-        "first join by fork, 1,000 VMAs",
-        Paired("fork_first/offsets/vmas1000", "fork_plain/offsets/vmas1000"),
-        NoLimit,
-    ),
-    row(
-        "first join by fork, 30,000 VMAs",
-        Paired("fork_first/offsets/vmas30000", "fork_plain/offsets/vmas30000"),
-        NoLimit,
-    ),
     row("clock_gettime, host", Samples("clock_gettime/host"), OfC(1.0)),
     row("clock_gettime, namespace", Samples("clock_gettime/ns"), OfC(1.0)),
     row("clock_gettime BOOTTIME, host", Samples("clock_gettime_boottime/host"), OfC(1.0)),
@@ -255,24 +201,10 @@ pub const ROWS: &[Row] = &[
         Growth("unshare/offsets/live100000", "unshare/offsets/live1"),
         OfC(1.0),
     ),
-    row(
-        "setns in, 100,000 live / 1",
-        Growth("setns_in/offsets/live100000", "setns_in/offsets/live1"),
-        NoLimit,
-    ),
-    row(
-        "last close, 100,000 live / 1",
-        Growth("close/offsets/live100000", "close/offsets/live1"),
-        NoLimit,
-    ),
     row("bytes of text", ModuleSize(|size| size.text), OfC(1.3)),
-    row("bytes of text, with parts elsewhere", TextElsewhere, OfC(1.3)),
-    row("bytes of text, helpers called", TextWithCalls, NoLimit),
     row("bytes of rodata", ModuleSize(|size| size.rodata), NoLimit),
     row("bytes of data", ModuleSize(|size| size.data), NoLimit),
     row("references to core::panicking", Panics, Absolute(0.0)),
-    row("bytes of the kernel's functions", KernelText, NoLimit),
-    row("seconds to compile", Seconds, NoLimit),
 ];
 
 impl Measured {
@@ -281,7 +213,7 @@ impl Measured {
         samples.map(Vec::as_slice).with_context(|| format!("the guest printed no samples {name}"))
     }
 
-    pub fn figure(&self, name: &str) -> Result<Figure> {
+    fn figure(&self, name: &str) -> Result<Figure> {
         Ok(Figure::of(self.samples(name)?))
     }
 
@@ -346,7 +278,6 @@ impl Measured {
                     figure: Figure {
                         low: median_at_least(&differences),
                         median: median(&differences),
-                        high: median_at_most(&differences),
                     },
                     samples: Some(differences),
                 })
@@ -358,14 +289,7 @@ impl Measured {
                 once(pages * 4096.0 / NAMESPACES)
             }
             ModuleSize(part) => once(part(&self.size) as f64),
-            TextWithCalls => match self.size_with_calls {
-                Some(size) => once(size.text as f64),
-                None => bail!("this toolchain cannot inline helpers"),
-            },
-            TextElsewhere => once((self.size.text + self.elsewhere) as f64),
             Panics => once(self.panics as f64),
-            KernelText => once(self.kernel_text as f64),
-            Seconds => once(self.seconds),
         }
     }
 }
@@ -505,9 +429,9 @@ fn compare(c: &Evaluated, rust: &Evaluated, limit: f64) -> Verdict {
         (Some(c), Some(rust)) if c.len().min(rust.len()) >= ENOUGH => {
             let limits: Vec<_> = c.iter().map(|sample| limit * sample).collect();
             match worse(&limits, rust) {
-                Some(_) => Verdict::Fail,
-                None if within => Verdict::Pass,
-                None => Verdict::Chance,
+                true => Verdict::Fail,
+                false if within => Verdict::Pass,
+                false => Verdict::Chance,
             }
         }
         _ => verdict(within),
@@ -526,15 +450,7 @@ mod tests {
     use super::*;
 
     fn measured(text: &str) -> Measured {
-        Measured {
-            output: Output::parse(text).unwrap(),
-            size: Size::default(),
-            size_with_calls: None,
-            kernel_text: 0,
-            elsewhere: 0,
-            panics: 0,
-            seconds: 1.0,
-        }
+        Measured { output: Output::parse(text).unwrap(), size: Size::default(), panics: 0 }
     }
 
     fn line(formula: Formula, limit: Limit, c: &str, rust: &str) -> Line {

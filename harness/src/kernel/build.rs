@@ -10,7 +10,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    time::Instant,
 };
 
 /// About how many lines a build from nothing prints; only the length of the progress bar depends on it.
@@ -109,14 +108,6 @@ pub fn build(context: &Context, step: &Step, kernel: &Kernel) -> Result<()> {
     build_targets(context, step, &Build::of(context, kernel)?, &KERNEL).map(drop)
 }
 
-/// The directory of the objects that only one of the implementations has.
-const OBJECTS: &str = "kernel/time/";
-
-/// Configures one kernel and builds no more than the objects in [`OBJECTS`].
-pub fn build_objects(context: &Context, step: &Step, kernel: &Kernel) -> Result<()> {
-    build_targets(context, step, &Build::of(context, kernel)?, &[OBJECTS]).map(drop)
-}
-
 /// Configures and builds some targets, and returns the log of the build.
 pub fn build_targets(
     context: &Context,
@@ -210,28 +201,6 @@ pub fn setting(line: &str) -> Option<(&str, &str)> {
         Some(option) => Some((option, "n")),
         None => line.split_once('=').filter(|_| line.starts_with("CONFIG_")),
     }
-}
-
-/// The seconds that `make` takes to compile `objects`, less the seconds that it takes with nothing to do.
-pub fn compile_seconds(
-    context: &Context,
-    step: &Step,
-    kernel: &Kernel,
-    objects: &[PathBuf],
-) -> Result<f64> {
-    let make = || -> Result<f64> {
-        let mut make = Build::of(context, kernel)?.make(context);
-        make.env("CCACHE_DISABLE", "1").arg(OBJECTS);
-        let started = Instant::now();
-        step.command(&mut make, &format!("compile-{}", kernel.name))?;
-        Ok(started.elapsed().as_secs_f64())
-    };
-    make()?;
-    let nothing = make()?;
-    for object in objects {
-        fs::remove_file(object).with_context(|| format!("cannot remove {}", object.display()))?;
-    }
-    Ok(make()? - nothing)
 }
 
 /// `make` in the directory of a kernel that has been configured.

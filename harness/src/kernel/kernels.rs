@@ -134,14 +134,6 @@ pub static RUST_BENCH: Kernel =
 pub static STOCK_BENCH: Kernel =
     Kernel { name: "stock-bench", extra: &["bench"], parent: Some(&STOCK), ..STOCK };
 
-/// The size of the objects when C helpers are not inlined.
-pub static RUST_BENCH_CALLS: Kernel = Kernel {
-    name: "rust-bench-calls",
-    extra: &["bench", "no-inline-helpers"],
-    parent: Some(&RUST_BENCH),
-    ..RUST
-};
-
 /// Counts how often each line of Rust runs.
 pub static RUST_COVERAGE: Kernel = Kernel {
     name: "rust-coverage",
@@ -248,14 +240,13 @@ pub static RUST_LINT: Kernel = Kernel {
 };
 
 /// All kernels.
-pub static ALL: [&Kernel; 21] = [
+pub static ALL: [&Kernel; 20] = [
     &RUST,
     &STOCK,
     &STOCK_OFFSET_PAGE,
     &RUST_STOCK_VDSO,
     &RUST_BENCH,
     &STOCK_BENCH,
-    &RUST_BENCH_CALLS,
     &RUST_COVERAGE,
     &RUST_STOCK_VDSO_COVERAGE,
     &RUST_FAULTS,

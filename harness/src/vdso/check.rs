@@ -9,8 +9,7 @@
 use super::{
     data::{self, Counter, Offsets, Rate, TimeData, Timestamp},
     image::Image,
-    mapping::{cycles, Answer, Mapping},
-    read::Read,
+    mapping::{cycles, Answer, Mapping, Read},
     role::{cycles_per_second, pin, Role, OFFSETS, TICK},
 };
 use anyhow::{ensure, Context as _, Result};
@@ -22,7 +21,7 @@ use nix::{
 };
 use std::{
     hint,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::atomic::{AtomicBool, AtomicU32, Ordering},
     thread,
 };
@@ -55,12 +54,6 @@ pub struct Options {
     rust_image: PathBuf,
 }
 
-/// Checks the images that the options name. An image may crash the process.
-pub fn run(options: &Options) -> Result<bool> {
-    check([&options.stock_image, &options.rust_image])?;
-    Ok(true)
-}
-
 /// Checks the images of the C and of the Rust kernel.
 ///
 /// A call into a wrong image may crash the process: run it in one of its own.
@@ -68,15 +61,16 @@ pub fn run(options: &Options) -> Result<bool> {
 /// # Errors
 ///
 /// An image can't be read or mapped, a call does not return, or it returns a wrong value.
-fn check([stock, rust]: [&Path; 2]) -> Result<()> {
-    let images = [Image::read(stock)?, Image::read(rust)?];
+pub fn run(options: &Options) -> Result<bool> {
+    let images = [Image::read(&options.stock_image)?, Image::read(&options.rust_image)?];
     pin()?;
     let check = Check::new(&images)?;
     // First, because it survives a call that does not return.
     check.returns()?;
     check.values()?;
     check.updates()?;
-    check.fallbacks()
+    check.fallbacks()?;
+    Ok(true)
 }
 
 /// The contents of the data pages when a value is checked.

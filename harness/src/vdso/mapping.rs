@@ -7,7 +7,6 @@
 use super::{
     data::{TimeData, Timestamp, CLOCKS, CLOCK_WORDS, MONOTONIC},
     image::Image,
-    read::Read,
 };
 use anyhow::{bail, ensure, Context, Result};
 use nix::{
@@ -41,6 +40,15 @@ const INSTRUCTION_LIMIT: u32 = 10_000;
 /// All mappings lie at the same place relative to this alignment, so that none has better luck
 /// with the sets of caches and predictors than another.
 const ALIGNMENT: usize = 2 << 20;
+
+/// A function of the vDSO, with the clock that it reads.
+#[derive(Clone, Copy, Debug)]
+pub enum Read {
+    Clock(usize),
+    TimeOfDay,
+    Time,
+    Resolution,
+}
 
 /// Any function of the image: all take integers or pointers and return an integer.
 type Function = extern "C" fn(usize, usize) -> usize;

@@ -9,8 +9,7 @@ pub mod check;
 pub mod data;
 pub mod image;
 pub mod mapping;
-mod read;
 mod role;
 
-pub use read::Read;
+pub use mapping::Read;
 pub use role::{cycles_per_second, pin, Role};

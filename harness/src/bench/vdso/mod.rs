@@ -11,6 +11,7 @@ mod report;
 mod timing;
 
 use crate::{
+    bench::{read, write},
     context::Context,
     kernel::{
         build,
@@ -25,11 +26,10 @@ use crate::{
         pin, Role,
     },
 };
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 use reads::READS;
 use report::{Cell, Report, Row};
-use std::{fs, path::PathBuf};
 pub use timing::TooNoisy;
 use timing::{cell, Bench, Samples};
 
@@ -39,16 +39,8 @@ pub struct Options {
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(30..))]
     rounds: u32,
     /// Only draw the chart of results/bench-vdso.json again.
-    #[arg(long, conflicts_with_all = ["stock_image", "results"])]
+    #[arg(long)]
     draw: bool,
-    /// Images to time instead of those of the two kernels.
-    #[arg(long, value_name = "PATH", hide = true, requires = "rust_image")]
-    stock_image: Option<PathBuf>,
-    #[arg(long, value_name = "PATH", hide = true, requires = "stock_image")]
-    rust_image: Option<PathBuf>,
-    /// A directory for the results instead of out/bench.
-    #[arg(long, value_name = "PATH", hide = true)]
-    results: Option<PathBuf>,
 }
 
 impl Options {
@@ -60,24 +52,20 @@ impl Options {
 
 /// Builds both kernels, times their images and prints the verdict.
 pub fn bench(context: &Context, options: &Options) -> Result<bool> {
-    const STEPS: usize = 4;
+    const STEPS: usize = 6;
     if options.draw {
-        draw(context)?;
+        let results = context.top.join("results");
+        let report: Report = read(&results.join("bench-vdso.json"))?;
+        write(&results, "bench-vdso.svg", &plot::cycles(&report.rows)?)?;
         return Ok(true);
     }
-    let (mut session, paths) = match (&options.stock_image, &options.rust_image) {
-        (Some(c), Some(rust)) => (Session::new(context, STEPS)?, [c.clone(), rust.clone()]),
-        _ => {
-            let mut session = Session::new(context, 2 + STEPS)?;
-            for kernel in [&RUST, &STOCK] {
-                session.step(&format!("build {}", kernel.name), |step| {
-                    build::build(context, step, kernel)
-                })?;
-            }
-            (session, [&STOCK, &RUST].map(|kernel| built(&context.build_dir(kernel))))
-        }
-    };
-    let images = [Image::read(&paths[0])?, Image::read(&paths[1])?];
+    let mut session = Session::new(context, STEPS)?;
+    for kernel in [&RUST, &STOCK] {
+        session
+            .step(&format!("build {}", kernel.name), |step| build::build(context, step, kernel))?;
+    }
+    let image = |kernel| Image::read(&built(&context.build_dir(kernel)));
+    let images = [image(&STOCK)?, image(&RUST)?];
     let cpu = pin()?;
     let bench = session.step("map both vDSO images", |_| Bench::new(&images))?;
     // First, because it survives a call that does not return.
@@ -86,19 +74,11 @@ pub fn bench(context: &Context, options: &Options) -> Result<bool> {
     let cold = session.step("time with cold caches and TLB", |step| bench.time_cold(step))?;
     let rows = rows(&hot, &cold, &instructions);
     let report = Report::new(cpu, bench.cycles_per_second, hot[0].len(), rows, &images);
-    let dir = options.results.clone().unwrap_or_else(|| context.out.join("bench"));
-    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    report.save(&dir.join("bench-vdso.json"))?;
-    plot::draw(&dir.join("bench-vdso.svg"), &report.rows)?;
+    let dir = context.out.join("bench");
+    write(&dir, "bench-vdso.json", &serde_json::to_string_pretty(&report)?)?;
+    write(&dir, "bench-vdso.svg", &plot::cycles(&report.rows)?)?;
     println!("\n{report}");
     Ok(report.passed())
-}
-
-/// Draws the chart of the stored results again.
-fn draw(context: &Context) -> Result<()> {
-    let results = context.top.join("results");
-    let report = Report::read(&results.join("bench-vdso.json"))?;
-    plot::draw(&results.join("bench-vdso.svg"), &report.rows)
 }
 
 /// The figures of all reads in all roles.

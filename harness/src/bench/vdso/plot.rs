@@ -4,11 +4,10 @@
 
 use super::report::Row;
 use crate::{
-    bench::plot::{Chart, Series, C, C_LIGHT, RUST, RUST_LIGHT},
+    bench::plot::{chart, C, RUST},
     vdso::Role,
 };
 use anyhow::{Context, Result};
-use std::path::Path;
 
 /// The rows of the chart: the clocks that programs read most.
 const CHARTED: [&str; 6] = [
@@ -20,34 +19,22 @@ const CHARTED: [&str; 6] = [
     "MONOTONIC, KVM's clock",
 ];
 
-/// Draws the lowest cycles of the charted rows.
-pub fn draw(path: &Path, rows: &[Row]) -> Result<()> {
+/// The chart of the lowest cycles.
+pub fn cycles(rows: &[Row]) -> Result<String> {
     let row = |name: &&str| {
         let row = rows.iter().find(|row| row.name == *name);
         row.with_context(|| format!("there is no row {name}"))
     };
     let shown: Vec<_> = CHARTED.iter().map(row).collect::<Result<_>>()?;
-    let series = |role: Role| Series {
-        title: match role {
-            Role::CHost => "C kernel, host",
-            Role::CNamespace => "C kernel, namespace",
-            Role::RustHost => "Rust kernel, host",
-            Role::RustNamespace => "Rust kernel, namespace",
-        },
-        colour: match role {
-            Role::CHost => C_LIGHT,
-            Role::CNamespace => C,
-            Role::RustHost => RUST_LIGHT,
-            Role::RustNamespace => RUST,
-        },
-        values: shown.iter().map(|row| row.cells[&role].lowest).collect(),
+    let series = |role: Role| {
+        let (title, colour) = match role {
+            Role::CHost => ("C kernel, host", C[0]),
+            Role::CNamespace => ("C kernel, namespace", C[1]),
+            Role::RustHost => ("Rust kernel, host", RUST[0]),
+            Role::RustNamespace => ("Rust kernel, namespace", RUST[1]),
+        };
+        (title, colour, shown.iter().map(|row| row.cells[&role].lowest).collect())
     };
-    Chart {
-        caption: "Clock reads in the vDSO: cycles per call, less is better",
-        rows: shown.iter().map(|row| row.name.clone()).collect(),
-        series: Role::ALL.map(series).into(),
-        digits: 1,
-        logarithmic: false,
-    }
-    .draw(path)
+    let title = "Clock reads in the vDSO: cycles per call, less is better";
+    Ok(chart(title, &CHARTED, &Role::ALL.map(series)))
 }

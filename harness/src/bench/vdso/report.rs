@@ -4,9 +4,8 @@
 
 use super::reads::{Timed, READS};
 use crate::vdso::{image::Image, Role};
-use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt, fs, path::Path};
+use std::{collections::BTreeMap, fmt, fs};
 
 /// The limits of the verdict: the cost of a read in a namespace relative to the host's, and on the
 /// Rust kernel's host relative to the C kernel's.
@@ -122,19 +121,6 @@ impl Report {
 
     pub fn passed(&self) -> bool {
         self.verdict.iter().all(|line| line.passed)
-    }
-
-    pub fn save(&self, path: &Path) -> Result<()> {
-        fs::write(path, serde_json::to_string_pretty(self)? + "\n")
-            .with_context(|| format!("cannot write {}", path.display()))
-    }
-
-    /// Reads a report that was saved.
-    pub fn read(path: &Path) -> Result<Self> {
-        let text =
-            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        serde_json::from_str(&text)
-            .with_context(|| format!("{} is no saved report", path.display()))
     }
 
     fn table(
