@@ -93,7 +93,7 @@ fn run(command: Command, name: &str) -> Result<ExitCode> {
         Command::BenchVdso(options) if options.only_draws() => None,
         _ => Some(context.lock()?),
     };
-    session::forget(&context, name)?;
+    session::remove_result(&context, name)?;
     let good = match command {
         Command::Run => interactive::demo(&context),
         Command::Shell(options) => {

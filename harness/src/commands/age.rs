@@ -31,21 +31,21 @@ fn plan(cycles: u32) -> Plan {
 /// Runs both kernels, and compares the growth of each cache.
 pub fn age(context: &Context, options: &Options) -> Result<bool> {
     let plan = plan(options.cycles).select(&options.selection)?;
-    let mut lives = vec![];
+    let mut growths = vec![];
     let mut session = plan.run(context, |kernel, _, findings| {
         for transcript in &findings.transcripts {
-            lives.push((kernel, parse(&transcript.output)));
+            growths.push((kernel, parse(&transcript.output)));
         }
     })?;
     let mut text = String::new();
     let mut reference = None;
-    for (kernel, life) in lives {
-        let life = life?;
-        text += &format!("{} namespaces on {}: {life}\n", options.cycles, kernel.name);
+    for (kernel, growth) in growths {
+        let growth = growth?;
+        text += &format!("{} namespaces on {}: {growth}\n", options.cycles, kernel.name);
         if kernel.is_control() {
-            reference = Some(life);
+            reference = Some(growth);
         } else if let Some(reference) = &reference {
-            let results = unless(life.failures(reference));
+            let results = unless(growth.failures(reference));
             session.add(Check::new("growth, compared with C", column(kernel), results));
         }
     }

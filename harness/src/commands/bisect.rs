@@ -6,7 +6,7 @@
 
 use crate::{
     context::Context,
-    guest::{initramfs, programs::STOCK},
+    guest::{initramfs, lists::STOCK},
     jobs::{programs, Place},
     kernel::{
         build::{self, Build},

@@ -31,7 +31,7 @@ static KERNEL: &Kernel = &RUST_LINT;
 const STEPS: usize = 6 + 1 + 5 + 2;
 
 /// The remarks of checkpatch that do not count: the type, a text in the place or the line, and the reason.
-const EXCUSED: [(&str, &str, &str); 7] = [
+const EXCEPTIONS: [(&str, &str, &str); 7] = [
     ("UNKNOWN_COMMIT_ID", "", "the prepared tree has none of Linux's commits"),
     ("FILE_PATH_CHANGES", "", "the check of MAINTAINERS looks at each file"),
     ("EXPORT_SYMBOL", "do_timens_ktime_to_host", "the function is in Rust, which can't export it"),
@@ -108,7 +108,7 @@ fn output(command: &mut Command) -> Result<String> {
 }
 
 /// The skip of a check whose program is missing, with the package that has it.
-fn missing(program: &str, package: &str) -> Option<Vec<Outcome>> {
+fn skip_without(program: &str, package: &str) -> Option<Vec<Outcome>> {
     find(program)
         .is_err()
         .then(|| skipped(format!("{program} is not installed: apt-get install {package}")))
@@ -162,8 +162,8 @@ fn remarks(output: &str) -> Vec<Remark<'_>> {
     remarks
 }
 
-fn excuse(remark: &Remark) -> Option<&'static str> {
-    let (_, _, why) = EXCUSED.into_iter().find(|(kind, text, _)| {
+fn exception(remark: &Remark) -> Option<&'static str> {
+    let (_, _, why) = EXCEPTIONS.into_iter().find(|(kind, text, _)| {
         remark.kind == *kind && (remark.line.contains(text) || remark.place.contains(text))
     })?;
     Some(why)
@@ -183,10 +183,10 @@ fn checkpatch(context: &Context, step: &Step, series: &Series) -> Result<Vec<Out
         let output = output(&mut checkpatch)?;
         let name = name_of(mail);
         let before = outcomes.len();
-        let mut excuses = BTreeSet::new();
+        let mut exceptions = BTreeSet::new();
         for remark in remarks(&output) {
-            if let Some(why) = excuse(&remark) {
-                excuses.insert(format!("{}: {why}", remark.kind));
+            if let Some(why) = exception(&remark) {
+                exceptions.insert(format!("{}: {why}", remark.kind));
                 continue;
             }
             let Remark { kind, text, place, .. } = remark;
@@ -199,15 +199,16 @@ fn checkpatch(context: &Context, step: &Step, series: &Series) -> Result<Vec<Out
         if outcomes.len() == before {
             outcomes.push(Outcome::new(&name, Status::Passed, ""));
         }
-        outcomes
-            .extend(excuses.into_iter().map(|excuse| Outcome::new(&name, Status::Skipped, excuse)));
+        outcomes.extend(
+            exceptions.into_iter().map(|exception| Outcome::new(&name, Status::Skipped, exception)),
+        );
     }
     Ok(outcomes)
 }
 
 /// Misspelt words in the patches and their messages.
 fn spelling(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome>> {
-    if let Some(skipped) = missing("codespell", "codespell") {
+    if let Some(skipped) = skip_without("codespell", "codespell") {
         return Ok(skipped);
     }
     step.progress(0, "codespell");
@@ -237,9 +238,9 @@ fn maintainers(context: &Context, series: &Series) -> Result<Vec<Outcome>> {
         ask.args(["--no-git", "--no-git-fallback", "--no-rolestats", "--no-keywords"]);
         let entries = output(ask.args(["--no-email", "--subsystem", "-f", file]))?;
         // Entries have lists, too.
-        let somebodys = entries.lines().any(|entry| !entry.contains('@') && entry != "THE REST");
+        let has_entry = entries.lines().any(|entry| !entry.contains('@') && entry != "THE REST");
         let listed = !file.ends_with(".rs") || entries.contains(RUST_LIST);
-        let (status, reason) = match (somebodys, series.added.contains(file)) {
+        let (status, reason) = match (has_entry, series.added.contains(file)) {
             (true, _) if !listed => (Status::Failed, "it lacks the mailing list for Rust"),
             (true, _) => (Status::Passed, ""),
             (false, true) => (Status::Failed, "no entry of MAINTAINERS has it"),
@@ -302,7 +303,7 @@ fn sphinx(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome
     if pages.is_empty() {
         return Ok(skipped("the series has no .rst file".to_owned()));
     }
-    if let Some(skipped) = missing("sphinx-build", "python3-sphinx") {
+    if let Some(skipped) = skip_without("sphinx-build", "python3-sphinx") {
         return Ok(skipped);
     }
     let inside = |page: &&str| {
@@ -327,7 +328,7 @@ fn sphinx(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome
 /// The warnings of rustc, clippy or rustdoc about files of the series.
 fn series_warnings(log: &str, series: &Series) -> Vec<Outcome> {
     let ours = warnings(log).into_iter();
-    let ours = ours.filter(|warning| warning.is_ours(series));
+    let ours = ours.filter(|warning| warning.is_of_series(series));
     unless(ours.map(|warning| warning.text))
 }
 
@@ -391,8 +392,8 @@ fn sparse(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome
     make.arg("C=2").arg(format!("CHECK={sparse}")).args(&objects);
     let log = fs::read_to_string(step.command(&mut make, "sparse")?)?;
     let about = |line: &&str| {
-        let (path, said) = line.split_once(':').unwrap_or_default();
-        [": warning: ", ": error: "].iter().any(|word| said.contains(word))
+        let (path, message) = line.split_once(':').unwrap_or_default();
+        [": warning: ", ": error: "].iter().any(|word| message.contains(word))
             && series.files.iter().any(|file| path.ends_with(file.as_str()))
     };
     results.extend(unless(log.lines().filter(about).map(str::to_owned)));
@@ -407,10 +408,10 @@ fn doctests(context: &Context, step: &Step, series: &Series) -> Result<Vec<Check
         kernel: KERNEL,
         arguments: &["kunit.filter_glob=rust_doctests_kernel".to_owned()],
     };
-    let said = programs::boot(place, &crate::guest::programs::KUNIT, true, &[])?;
-    let results = ktap::results(context, &said.console)?;
+    let transcript = programs::boot(place, &crate::guest::lists::KUNIT, true, &[])?;
+    let results = ktap::results(context, &transcript.console)?;
     Ok(vec![
-        Check::new("guest: doctests", Column::Rust, unless(said.failures(KERNEL))),
+        Check::new("guest: doctests", Column::Rust, unless(transcript.failures(KERNEL))),
         Check::new("doctests", Column::Rust, examples(context, series, &results)),
     ])
 }
@@ -454,6 +455,6 @@ mod tests {
             }
         );
         assert_eq!(found.len(), 2);
-        assert!(excuse(&found[0]).is_none() && excuse(&found[1]).is_some());
+        assert!(exception(&found[0]).is_none() && exception(&found[1]).is_some());
     }
 }

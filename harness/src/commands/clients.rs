@@ -10,7 +10,7 @@ use crate::{
     context::Context,
     guest::{
         ktap,
-        programs::{List, CLIENT_LISTS},
+        lists::{List, CLIENT_LISTS},
     },
     jobs::{column, Job},
     kernel::kernels::{Kernel, RUST_CLIENTS, STOCK_CLIENTS},
@@ -72,8 +72,8 @@ fn save_logs(context: &Context, kernel: &Kernel, list: &List, output: &str) -> R
         let name = format!("{} {}{}", kernel.name, program.path, list.note);
         let name = name.replace(['/', ' '], "-").replace(',', "");
         let path = context.out.join(format!("log/{name}.log"));
-        let frames = ktap::frames(&output, program.path);
-        let text: String = frames.iter().map(|frame| frame.text).collect();
+        let runs = ktap::runs(&output, program.path);
+        let text: String = runs.iter().map(|run| run.text).collect();
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())

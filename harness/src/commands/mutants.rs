@@ -8,7 +8,7 @@
 use super::plan::{build_kernel, pack};
 use crate::{
     context::Context,
-    guest::{log, programs::SELFTESTS},
+    guest::{lists::SELFTESTS, log},
     jobs::{age, column, race::summary, race::Rounds, Findings, Job, Place},
     kernel::{
         kernels::{Kernel, Tree, MUTANT, MUTANT_KASAN, RUST_KCSAN, STOCK},
@@ -36,12 +36,12 @@ struct Detector {
     kernel: &'static Kernel,
     jobs: &'static [Job],
     /// The findings that count.
-    counts: Counts,
+    finds: FindingKind,
 }
 
 /// The findings of a detector that count.
 #[derive(Clone, Copy, PartialEq)]
-enum Counts {
+enum FindingKind {
     /// Failures of tests that run once; tests that run again are unsteady by themselves.
     Failures,
     /// Reports of KASAN, UBSAN, kmemleak and lockdep.
@@ -59,18 +59,18 @@ static DETECTORS: [Detector; 8] = [
     detector("fuzz", &[super::test::FUZZ]),
     Detector {
         kernel: &MUTANT_KASAN,
-        counts: Counts::Sanitizers,
+        finds: FindingKind::Sanitizers,
         ..detector("KASAN", &[Job::Kunit, race(Rounds::of(50))])
     },
     Detector {
         kernel: &RUST_KCSAN,
-        counts: Counts::Races,
+        finds: FindingKind::Races,
         ..detector("KCSAN", &[race(Rounds::of(500))])
     },
 ];
 
 const fn detector(name: &'static str, jobs: &'static [Job]) -> Detector {
-    Detector { name, kernel: &MUTANT, jobs, counts: Counts::Failures }
+    Detector { name, kernel: &MUTANT, jobs, finds: FindingKind::Failures }
 }
 
 const fn race(rounds: Rounds) -> Job {
@@ -88,40 +88,42 @@ impl Detector {
         let mut found = vec![];
         for job in self.jobs {
             let findings = job.run(Place { context, step, kernel: self.kernel, arguments: &[] })?;
-            found.extend(self.counted(&findings)?);
+            found.extend(self.select(&findings)?);
         }
         Ok(found)
     }
 
-    fn counted(&self, findings: &Findings) -> Result<Vec<String>> {
+    fn select(&self, findings: &Findings) -> Result<Vec<String>> {
         let transcripts = &findings.transcripts;
         // A busy host can be the reason.
         if let Some(slow) = transcripts.iter().find(|transcript| transcript.timed_out) {
             bail!(slow.errors.join("; "));
         }
-        let found: Vec<_> = match self.counts {
-            Counts::Failures => {
+        let found: Vec<_> = match self.finds {
+            FindingKind::Failures => {
                 let steady = |check: &&Check| check.unsteady.is_empty();
                 let failures = findings.checks.iter().filter(steady).flat_map(Check::failures);
                 let mut failures: Vec<_> = failures.collect();
-                let races = transcripts.iter().map(|said| summary(&said.output));
+                let races = transcripts.iter().map(|transcript| summary(&transcript.output));
                 let races: Vec<_> = races.filter(|text| !text.is_empty()).collect();
                 if let Some(first) = failures.first_mut().filter(|_| !races.is_empty()) {
                     *first += &format!(" (in all: {})", races.join("; "));
                 }
                 failures
             }
-            Counts::Sanitizers => {
+            FindingKind::Sanitizers => {
                 let consoles = transcripts.iter();
-                consoles.flat_map(|said| log::sanitizer_reports(&said.console)).collect()
+                consoles
+                    .flat_map(|transcript| log::sanitizer_reports(&transcript.console))
+                    .collect()
             }
-            Counts::Races => {
-                let races = transcripts.iter().flat_map(|said| &said.races);
+            FindingKind::Races => {
+                let races = transcripts.iter().flat_map(|transcript| &transcript.races);
                 races.map(|race| crate::guest::kcsan::title(race).to_owned()).collect()
             }
         };
         // Silence proves something only if the run is good otherwise.
-        let errors: Vec<_> = transcripts.iter().flat_map(|said| &said.errors).collect();
+        let errors: Vec<_> = transcripts.iter().flat_map(|transcript| &transcript.errors).collect();
         if let (true, Some(error)) = (found.is_empty(), errors.first()) {
             bail!("the run has an error that does not count: {error}");
         }

@@ -8,7 +8,7 @@ use crate::{
     jobs::{column, Findings, Job, Place},
     kernel::{
         build,
-        kernels::{Image, Kernel, Tree, STOCK},
+        kernels::{Initramfs, Kernel, Tree, STOCK},
         selftests, series,
     },
     session::{passed, Column, Outcome, Session, Step},
@@ -165,14 +165,14 @@ impl Plan {
         let sanitized = rows.clone().filter(|(kernel, _)| kernel.has_sanitizers());
         let sanitized = sanitized.filter(|(kernel, _)| kernel.is_rust());
         tasks.extend(sanitized.map(|(kernel, _)| Task::Instrumented(kernel)));
-        let has = |image| {
-            let mut of_image = rows.clone().filter(|(kernel, _)| kernel.image == image);
-            of_image.any(|(_, jobs)| jobs.iter().any(Job::needs_archive))
+        let has = |wanted| {
+            let mut packed = rows.clone().filter(|(kernel, _)| kernel.initramfs == wanted);
+            packed.any(|(_, jobs)| jobs.iter().any(Job::needs_archive))
         };
-        if has(Image::Selftests) {
+        if has(Initramfs::Selftests) {
             tasks.push(Task::Selftests);
         }
-        if has(Image::Clients) {
+        if has(Initramfs::Clients) {
             tasks.push(Task::Clients);
         }
         tasks
@@ -314,7 +314,7 @@ fn check_instrumented(context: &Context, kernel: &Kernel) -> Result<()> {
 mod tests {
     use super::*;
     use crate::{
-        guest::programs::SELFTESTS,
+        guest::lists::SELFTESTS,
         kernel::kernels::{RUST, RUST_KASAN},
     };
 

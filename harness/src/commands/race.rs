@@ -7,7 +7,7 @@ use super::plan::{Plan, Selection};
 use crate::{
     context::Context,
     jobs::{
-        race::{parse, zero_clock, Count, Rounds, FAILURES},
+        race::{parse, zero_clock, RaceCounts, Rounds, FAILURES},
         Job,
     },
     kernel::kernels::{Kernel, RUST, RUST_STOCK_VDSO, STOCK, STOCK_OFFSET_PAGE},
@@ -20,16 +20,16 @@ use std::{collections::BTreeMap, fmt};
 static KERNELS: [&Kernel; 4] = [&STOCK, &RUST, &STOCK_OFFSET_PAGE, &RUST_STOCK_VDSO];
 
 /// The programs take up to ten million, also of namespaces that end, which are twice as many.
-const MOST_ROUNDS: i64 = 5_000_000;
+const MAX_ROUNDS: i64 = 5_000_000;
 
 /// The tasks must overlap in one of so many rounds.
-const FEWEST: u64 = 100;
+const ROUNDS_PER_OVERLAP: u64 = 100;
 
 #[derive(Args)]
 pub struct Options {
     /// Rounds of each race in join_race. The other programs, whose rounds take longer, have a tenth of it,
     /// and twice as many namespaces end.
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(10..=MOST_ROUNDS))]
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(10..=MAX_ROUNDS))]
     rounds: u32,
     #[command(flatten)]
     selection: Selection,
@@ -70,7 +70,7 @@ pub fn race(context: &Context, options: &Options) -> Result<bool> {
 
 /// The counts of one race on so many CPUs, by kernel.
 #[derive(Default)]
-struct Row(BTreeMap<&'static str, Count>);
+struct Row(BTreeMap<&'static str, RaceCounts>);
 
 /// The races in the order in which they ran, and the clocks that read zero on each kernel.
 #[derive(Default)]
@@ -80,7 +80,7 @@ struct Table {
 }
 
 impl Table {
-    fn add(&mut self, name: &str, cpus: u32, kernel: &Kernel, count: Count) {
+    fn add(&mut self, name: &str, cpus: u32, kernel: &Kernel, count: RaceCounts) {
         let key = (name.to_owned(), cpus);
         let index = self.races.iter().position(|(other, _)| *other == key);
         let index = index.unwrap_or_else(|| {
@@ -100,7 +100,9 @@ impl Table {
                 *rounds += count.rounds;
             }
         }
-        let few = sums.into_iter().filter(|(_, [overlaps, rounds])| overlaps * FEWEST < *rounds);
+        let few = sums
+            .into_iter()
+            .filter(|(_, [overlaps, rounds])| overlaps * ROUNDS_PER_OVERLAP < *rounds);
         few.map(|((name, kind), [overlaps, rounds])| {
             format!("{name}: the tasks overlapped in {overlaps} of {rounds} rounds on the {kind} kernel")
         })
@@ -171,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_race_whose_tasks_hardly_overlap_is_a_failure() {
-        let count = |rounds, overlaps| Count {
+        let count = |rounds, overlaps| RaceCounts {
             rounds,
             overlaps,
             failures: 0,

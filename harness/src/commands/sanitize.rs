@@ -7,7 +7,7 @@ use crate::{
     context::Context,
     guest::{
         kcsan,
-        programs::{OTHER_VDSO, SELFTESTS},
+        lists::{OTHER_VDSO, SELFTESTS},
     },
     jobs::{age, race::Rounds, Job},
     kernel::kernels::{RUST_KASAN, RUST_KCSAN, RUST_STOCK_VDSO_KASAN, STOCK_KCSAN},
@@ -57,7 +57,8 @@ pub fn sanitize(context: &Context, selection: &Selection) -> Result<bool> {
     let mut elsewhere = vec![];
     let session = plan.run(context, |kernel, job, findings| {
         if kernel.has_kcsan() {
-            let races = findings.transcripts.iter().flat_map(|said| &said.races_elsewhere);
+            let races =
+                findings.transcripts.iter().flat_map(|transcript| &transcript.races_elsewhere);
             let races: Vec<_> = races.cloned().collect();
             elsewhere.push((kernel.name, job.name(), races));
         }

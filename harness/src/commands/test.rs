@@ -8,7 +8,7 @@ use crate::{
     figures,
     guest::{
         ktap,
-        programs::{NO_COUNTER, OTHER_VDSO, READERS, SELFTESTS},
+        lists::{NO_COUNTER, OTHER_VDSO, READERS, SELFTESTS},
     },
     jobs::{race::Rounds, Job},
     kernel::{
@@ -97,7 +97,7 @@ fn figures(context: &Context, _: &Step) -> Result<Vec<Outcome>> {
 }
 
 /// The roots of the crates under harness/.
-const OUR_CRATES: [&str; 6] = [
+const CRATE_ROOTS: [&str; 6] = [
     "src/main.rs",
     "arithmetic/build.rs",
     "arithmetic/src/lib.rs",
@@ -115,7 +115,7 @@ fn formatting(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     step.command(&mut kernel, "rustfmt-kernel")?;
     let mut harness = Command::new(rustfmt);
     harness.args(["--check", "--edition", "2021"]);
-    harness.args(OUR_CRATES.map(|file| context.top.join("harness").join(file)));
+    harness.args(CRATE_ROOTS.map(|file| context.top.join("harness").join(file)));
     step.command(&mut harness, "rustfmt-harness")?;
     Ok(passed())
 }
@@ -150,8 +150,8 @@ fn cargo_results(text: &str) -> Vec<Outcome> {
 fn oldest_rustc(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     let script = context.top.join("harness/setup/oldest-rustc.sh");
     let provided = Command::new("sh").arg(script).output()?;
-    let said = String::from_utf8_lossy(&provided.stdout);
-    let rustc = said.lines().last().unwrap_or_default();
+    let output = String::from_utf8_lossy(&provided.stdout);
+    let rustc = output.lines().last().unwrap_or_default();
     match provided.status.code() {
         Some(0) => {}
         Some(4) => return Ok(skipped(rustc)),

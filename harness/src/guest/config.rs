@@ -35,11 +35,11 @@ fn tsc_khz() -> u64 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Machine {
     /// Two CPUs.
-    Fast,
+    TwoCpus,
     /// One CPU, for a job that needs no more: its emulation takes a fifth less.
-    Single,
+    OneCpu,
     /// Four CPUs. The host may have fewer.
-    Wide,
+    FourCpus,
     /// One emulated CPU whose TSC counts its instructions. Each run is the same.
     Counting,
 }
@@ -79,7 +79,7 @@ impl Guest<'_> {
             limit: Duration::from_secs(300),
             busy_host: false,
             share: None,
-            machine: Machine::Fast,
+            machine: Machine::TwoCpus,
         }
     }
 

@@ -4,11 +4,11 @@
 //!
 //! The kernel's own gen_init_cpio writes the archive, and only when a file in it has changed.
 
-use super::programs::{List, CLIENT_LISTS, SELFTEST_LISTS};
+use super::lists::{List, CLIENT_LISTS, SELFTEST_LISTS};
 use crate::{
     context::Context,
     kernel::{
-        kernels::{Image as Packed, Kernel},
+        kernels::{Initramfs, Kernel},
         toolchain::find,
     },
     session::Step,
@@ -31,7 +31,7 @@ const LIBGCC: &str = "libgcc_s.so.1";
 
 /// The files of a guest by their path in it.
 #[derive(Default)]
-struct Image {
+struct Archive {
     files: BTreeMap<String, PathBuf>,
     links: BTreeMap<String, String>,
     /// Directories that exist even if they are empty.
@@ -47,11 +47,11 @@ pub fn path(context: &Context, kernel: &Kernel) -> PathBuf {
 /// Packs the guest of a kernel.
 pub fn pack(context: &Context, step: &Step, kernel: &Kernel) -> Result<()> {
     let dir = guest_dir(context)?;
-    let image = match kernel.image {
-        Packed::Selftests => selftests(context, step, kernel, &dir)?,
-        Packed::Clients => clients(context, step, &dir)?,
+    let archive = match kernel.initramfs {
+        Initramfs::Selftests => selftests(context, step, kernel, &dir)?,
+        Initramfs::Clients => clients(context, step, &dir)?,
     };
-    image.write(step, &context.build_dir(kernel), path(context, kernel)).map(drop)
+    archive.write(step, &context.build_dir(kernel), path(context, kernel)).map(drop)
 }
 
 /// The directory of archives and of the guest's own programs.
@@ -62,37 +62,37 @@ fn guest_dir(context: &Context) -> Result<PathBuf> {
 }
 
 /// The guest that runs selftests.
-fn selftests(context: &Context, step: &Step, kernel: &Kernel, dir: &Path) -> Result<Image> {
+fn selftests(context: &Context, step: &Step, kernel: &Kernel, dir: &Path) -> Result<Archive> {
     let sources = context.top.join("harness/guest");
-    let mut image = Image::default();
-    image.add("/init", sources.join("init"));
+    let mut archive = Archive::default();
+    archive.add("/init", sources.join("init"));
     for job in ["programs", "demo", "shell", "prefer-util-linux"] {
-        image.add(&format!("/jobs/{job}"), sources.join(job));
+        archive.add(&format!("/jobs/{job}"), sources.join(job));
     }
-    image.add("/bin/clocks", compile(step, &sources, dir, "clocks")?);
-    image.add_busybox(context.toolchain.need("BUSYBOX")?.into())?;
+    archive.add("/bin/clocks", compile(step, &sources, dir, "clocks")?);
+    archive.add_busybox(context.toolchain.need("BUSYBOX")?.into())?;
     let mut dynamic = vec![];
     for tool in TOOLS {
         let path = find(tool)?;
-        image.add(&format!("/usr/bin/{tool}"), path.clone());
+        archive.add(&format!("/usr/bin/{tool}"), path.clone());
         dynamic.push(path);
     }
-    image.add_lists(dir, &SELFTEST_LISTS)?;
+    archive.add_lists(dir, &SELFTEST_LISTS)?;
     for program in SELFTEST_LISTS.into_iter().flat_map(List::programs) {
         let path = context.selftest(program.path);
         // The guest reports a program that was not built, as a failure of that program.
         if path.exists() {
-            image.add(&format!("/selftests/{}", program.path), path.clone());
+            archive.add(&format!("/selftests/{}", program.path), path.clone());
             dynamic.push(path);
         }
     }
     for library in libraries(&dynamic)? {
-        image.add(&library.clone(), PathBuf::from(library));
+        archive.add(&library.clone(), PathBuf::from(library));
     }
-    image.add(&format!("/lib/{LIBGCC}"), libgcc()?);
+    archive.add(&format!("/lib/{LIBGCC}"), libgcc()?);
     let module = context.build_dir(kernel).join("drivers/misc/ntsync.ko");
-    image.add("/modules/ntsync.ko", module);
-    Ok(image)
+    archive.add("/modules/ntsync.ko", module);
+    Ok(archive)
 }
 
 /// Packs a small guest whose job is a program of harness/guest, with the files that it reads. Returns the
@@ -106,30 +106,30 @@ pub fn pack_job(
 ) -> Result<PathBuf> {
     let dir = guest_dir(context)?;
     let sources = context.top.join("harness/guest");
-    let mut image = Image::default();
-    image.add("/init", sources.join("init"));
-    image.add(&format!("/jobs/{job}"), compile(step, &sources, &dir, job)?);
+    let mut archive = Archive::default();
+    archive.add("/init", sources.join("init"));
+    archive.add(&format!("/jobs/{job}"), compile(step, &sources, &dir, job)?);
     for &(target, source) in files {
-        image.add(target, source.to_owned());
+        archive.add(target, source.to_owned());
     }
-    image.add_busybox(context.toolchain.need("BUSYBOX")?.into())?;
-    let archive = dir.join(format!("{job}-{}.cpio", kernel.name));
-    image.write(step, &context.build_dir(kernel), archive)
+    archive.add_busybox(context.toolchain.need("BUSYBOX")?.into())?;
+    let path = dir.join(format!("{job}-{}.cpio", kernel.name));
+    archive.write(step, &context.build_dir(kernel), path)
 }
 
 /// The guest that runs container runtimes, CRIU and people's tools.
-fn clients(context: &Context, step: &Step, dir: &Path) -> Result<Image> {
+fn clients(context: &Context, step: &Step, dir: &Path) -> Result<Archive> {
     let sources = context.top.join("harness/guest");
     let clients = sources.join("clients");
     let made = context.out.join("clients");
-    let mut image = Image::default();
-    image.add_tree(&made.join("root"), "")?;
-    image.add("/init", sources.join("init"));
-    image.add("/jobs/programs", sources.join("programs"));
+    let mut archive = Archive::default();
+    archive.add_tree(&made.join("root"), "")?;
+    archive.add("/init", sources.join("init"));
+    archive.add("/jobs/programs", sources.join("programs"));
     for part in ["checks", "containers", "session", "migration"] {
-        image.add(&format!("/jobs/{part}"), clients.join(part));
+        archive.add(&format!("/jobs/{part}"), clients.join(part));
     }
-    image.add_lists(dir, &CLIENT_LISTS)?;
+    archive.add_lists(dir, &CLIENT_LISTS)?;
     for (program, script) in [
         ("oci/crun", "oci"),
         ("oci/runc", "oci"),
@@ -140,38 +140,38 @@ fn clients(context: &Context, step: &Step, dir: &Path) -> Result<Image> {
         ("migration/checkpoint", "checkpoint"),
         ("migration/restore", "restore"),
     ] {
-        image.add(&format!("/selftests/{program}"), clients.join(script));
+        archive.add(&format!("/selftests/{program}"), clients.join(script));
     }
     let manual = made.join("man/usr/share/man/man7/time_namespaces.7.gz");
-    image.add("/jobs/time_namespaces.7.gz", manual);
+    archive.add("/jobs/time_namespaces.7.gz", manual);
     let page = "Documentation/admin-guide/namespaces/time.rst";
-    image.add("/jobs/time.rst", context.top.join(page));
+    archive.add("/jobs/time.rst", context.top.join(page));
     for program in ["clocks", "workload"] {
-        image.add(&format!("/usr/bin/{program}"), compile(step, &sources, dir, program)?);
+        archive.add(&format!("/usr/bin/{program}"), compile(step, &sources, dir, program)?);
     }
     for program in ["clock_times", "newtime-go", "newtime-rust"] {
-        image.add(&format!("/usr/bin/{program}"), made.join(program));
+        archive.add(&format!("/usr/bin/{program}"), made.join(program));
     }
     // Without links to it: the real tools are there.
-    image.add("/usr/bin/busybox", context.toolchain.need("BUSYBOX")?.into());
-    Ok(image)
+    archive.add("/usr/bin/busybox", context.toolchain.need("BUSYBOX")?.into());
+    Ok(archive)
 }
 
 /// Packs a guest of static programs and the files that they read. Returns the path of the archive.
 pub fn pack_files(
     step: &Step,
     build_dir: &Path,
-    archive: PathBuf,
+    path: PathBuf,
     files: &[(String, PathBuf)],
 ) -> Result<PathBuf> {
-    let mut image = Image::default();
+    let mut archive = Archive::default();
     for (target, source) in files {
-        image.add(target, source.clone());
+        archive.add(target, source.clone());
     }
-    image.write(step, build_dir, archive)
+    archive.write(step, build_dir, path)
 }
 
-impl Image {
+impl Archive {
     /// Adds a directory with its contents. The permissions of files are not kept.
     fn add_tree(&mut self, source: &Path, target: &str) -> Result<()> {
         let entries =
@@ -229,7 +229,7 @@ impl Image {
         Ok(())
     }
 
-    /// The image in gen_init_cpio's own format.
+    /// The archive in gen_init_cpio's own format.
     fn spec(&self) -> Result<String> {
         let mut dirs: BTreeSet<&Path> =
             ["/dev", "/proc", "/sys", "/tmp", "/root", "/run"].map(Path::new).into();
@@ -253,20 +253,20 @@ impl Image {
     }
 
     /// Writes the archive with the gen_init_cpio of a kernel's build, unless it is up to date. Returns its path.
-    fn write(&self, step: &Step, build_dir: &Path, archive: PathBuf) -> Result<PathBuf> {
+    fn write(&self, step: &Step, build_dir: &Path, path: PathBuf) -> Result<PathBuf> {
         let spec = self.spec()?;
-        let stamp = archive.with_extension("stamp");
+        let stamp = path.with_extension("stamp");
         let state = self.state(&spec)?;
-        if archive.exists() && fs::read_to_string(&stamp).ok().as_ref() == Some(&state) {
-            return Ok(archive);
+        if path.exists() && fs::read_to_string(&stamp).ok().as_ref() == Some(&state) {
+            return Ok(path);
         }
-        let list = archive.with_extension("spec");
+        let list = path.with_extension("spec");
         fs::write(&list, spec).with_context(|| format!("cannot write {}", list.display()))?;
         let mut cpio = Command::new(build_dir.join("usr/gen_init_cpio"));
-        cpio.args(["-t", "0", "-o"]).arg(&archive).arg(&list);
+        cpio.args(["-t", "0", "-o"]).arg(&path).arg(&list);
         step.command(&mut cpio, "initramfs")?;
         fs::write(&stamp, state).with_context(|| format!("cannot write {}", stamp.display()))?;
-        Ok(archive)
+        Ok(path)
     }
 
     /// The state that the archive depends on: its list, and size and time of every file.
@@ -392,9 +392,9 @@ mod tests {
 
     #[test]
     fn the_specification_names_every_directory() {
-        let mut image = Image::default();
-        image.add("/a/b/c", "/bin/sh".into());
-        let spec = image.spec().unwrap();
+        let mut archive = Archive::default();
+        archive.add("/a/b/c", "/bin/sh".into());
+        let spec = archive.spec().unwrap();
         assert!(spec.contains("dir /a 755 0 0\ndir /a/b 755 0 0\n"), "{spec}");
         assert!(spec.contains("file /a/b/c /bin/sh 755 0 0\n"));
     }

@@ -2,7 +2,7 @@
 
 //! Turns a guest's output into results, with the kernel's own KTAP parser.
 
-use super::programs::{List, Program};
+use super::lists::{List, Program};
 use crate::{
     context::Context,
     session::{Check, Column, Outcome, Status, Unsteady},
@@ -53,7 +53,7 @@ pub fn parse(context: &Context, texts: &[&str]) -> Result<Vec<Parsed>> {
 
 /// One program's part of a guest's output.
 #[derive(Debug, PartialEq)]
-pub struct Frame<'a> {
+pub struct Run<'a> {
     pub text: &'a str,
     /// `None` if it never ended.
     exit: Option<i32>,
@@ -68,16 +68,16 @@ pub fn plan_first(tap: &str) -> String {
 }
 
 /// The parts of `output` that the program at `path` wrote, one for each run.
-pub fn frames<'a>(mut output: &'a str, path: &str) -> Vec<Frame<'a>> {
-    let mut frames = vec![];
-    while let Some((frame, rest)) = next_frame(output, path) {
-        frames.push(frame);
+pub fn runs<'a>(mut output: &'a str, path: &str) -> Vec<Run<'a>> {
+    let mut runs = vec![];
+    while let Some((run, rest)) = next_run(output, path) {
+        runs.push(run);
         output = rest;
     }
-    frames
+    runs
 }
 
-fn next_frame<'a>(output: &'a str, path: &str) -> Option<(Frame<'a>, &'a str)> {
+fn next_run<'a>(output: &'a str, path: &str) -> Option<(Run<'a>, &'a str)> {
     let begin = format!("TIMENS-BEGIN {path} ");
     let start = output
         .match_indices(&begin)
@@ -86,15 +86,15 @@ fn next_frame<'a>(output: &'a str, path: &str) -> Option<(Frame<'a>, &'a str)> {
     let (first, rest) = output[start + begin.len()..].split_once('\n')?;
     let end = format!("\nTIMENS-END {path} ");
     let Some((text, tail)) = rest.split_once(&end) else {
-        let frame = Frame { text: rest, exit: None, seconds: 0.0 };
-        return Some((frame, ""));
+        let run = Run { text: rest, exit: None, seconds: 0.0 };
+        return Some((run, ""));
     };
     let mut words = tail.lines().next()?.split(' ');
     let exit = words.next().and_then(|word| word.parse().ok());
     let time = |word: &str| word.trim().parse::<f64>().ok();
     let times = words.next().and_then(time).zip(time(first));
-    let frame = Frame { text, exit, seconds: times.map_or(0.0, |(end, begin)| end - begin) };
-    Some((frame, tail))
+    let run = Run { text, exit, seconds: times.map_or(0.0, |(end, begin)| end - begin) };
+    Some((run, tail))
 }
 
 /// The checks of a guest that ran the programs of `list`. `note` is the kernel's.
@@ -106,29 +106,29 @@ pub fn programs(
     output: &str,
 ) -> Result<Vec<Check>> {
     let output = output.replace('\r', "");
-    let runs: Vec<_> = list.programs().map(|program| frames(&output, &program.name())).collect();
+    let runs: Vec<_> = list.programs().map(|program| runs(&output, &program.name())).collect();
     let texts: Vec<_> = runs
         .iter()
         .flatten()
-        .map(|frame| match frame.text.contains("TAP version ") {
-            true => whole_lines(frame.text),
-            false => plan_first(frame.text).into(),
+        .map(|run| match run.text.contains("TAP version ") {
+            true => results_on_own_lines(run.text),
+            false => plan_first(run.text).into(),
         })
         .collect();
     let texts: Vec<_> = texts.iter().map(AsRef::as_ref).collect();
     let mut parsed = parse(context, &texts)?.into_iter();
     let mut checks = vec![];
-    for (program, frames) in list.programs().zip(runs) {
-        let seconds = frames.iter().map(|frame| frame.seconds).sum();
-        let tries: Vec<_> = frames
+    for (program, runs) in list.programs().zip(runs) {
+        let seconds = runs.iter().map(|run| run.seconds).sum();
+        let tries: Vec<_> = runs
             .into_iter()
             .zip(&mut parsed)
-            .map(|(frame, parsed)| match program.ktap {
-                true => judged(program, judge(frame, parsed)),
-                false => vec![by_exit_status(&frame)],
+            .map(|(run, parsed)| match program.ktap {
+                true => set_unjudged_aside(program, judge(run, parsed)),
+                false => vec![by_exit_status(&run)],
             })
             .collect();
-        let (results, unsteady) = best(tries);
+        let (results, unsteady) = over_all_tries(tries);
         checks.push(Check {
             seconds,
             unsteady,
@@ -139,7 +139,7 @@ pub fn programs(
 }
 
 /// Puts each result on a line of its own: timers/posix_timers prints the reason of a failure before it.
-fn whole_lines(tap: &str) -> Cow<'_, str> {
+fn results_on_own_lines(tap: &str) -> Cow<'_, str> {
     match tap.contains("..not ok ") {
         true => tap.replace("..not ok ", "..\nnot ok ").into(),
         false => tap.into(),
@@ -147,11 +147,11 @@ fn whole_lines(tap: &str) -> Cow<'_, str> {
 }
 
 /// The one result of a program that prints no KTAP.
-fn by_exit_status(frame: &Frame) -> Outcome {
-    let (status, reason) = match frame.exit {
+fn by_exit_status(run: &Run) -> Outcome {
+    let (status, reason) = match run.exit {
         Some(0) => (Status::Passed, String::new()),
-        Some(4) => (Status::Skipped, last_line(frame.text).to_owned()),
-        exit => (Status::Failed, failed_exit(exit, frame.text)),
+        Some(4) => (Status::Skipped, last_line(run.text).to_owned()),
+        exit => (Status::Failed, failed_exit(exit, run.text)),
     };
     Outcome::new("", status, reason)
 }
@@ -170,7 +170,7 @@ fn failed_exit(exit: Option<i32>, text: &str) -> String {
 pub const NOT_JUDGED: &str = "(not judged)";
 
 /// The results that are judged, and one skipped result for the others.
-fn judged(program: &Program, results: Vec<Outcome>) -> Vec<Outcome> {
+fn set_unjudged_aside(program: &Program, results: Vec<Outcome>) -> Vec<Outcome> {
     let (mut kept, mut cannot_run, mut unjudged) = (vec![], 0, vec![]);
     for mut result in results {
         // ksft_test_result_skip() prints the test's name in the place of the reason.
@@ -202,7 +202,7 @@ fn judged(program: &Program, results: Vec<Outcome>) -> Vec<Outcome> {
 ///
 /// A test has passed if it passed once. It has failed if it failed every time that it ran. It is skipped
 /// if it never ran.
-fn best(tries: Vec<Vec<Outcome>>) -> (Vec<Outcome>, Vec<Unsteady>) {
+fn over_all_tries(tries: Vec<Vec<Outcome>>) -> (Vec<Outcome>, Vec<Unsteady>) {
     if tries.is_empty() {
         return (vec![Outcome::failure("did not run")], vec![]);
     }
@@ -247,7 +247,7 @@ fn best(tries: Vec<Vec<Outcome>>) -> (Vec<Outcome>, Vec<Unsteady>) {
 }
 
 /// The results of several checks as those of one.
-pub fn together(checks: Vec<Check>) -> Vec<Outcome> {
+pub fn flatten(checks: Vec<Check>) -> Vec<Outcome> {
     let mut outcomes = vec![];
     for check in checks {
         for result in check.results {
@@ -259,28 +259,28 @@ pub fn together(checks: Vec<Check>) -> Vec<Outcome> {
 }
 
 /// The results of one run: those of its KTAP, and a failure if the exit status disagrees with them.
-fn judge(frame: Frame, parsed: Parsed) -> Vec<Outcome> {
+fn judge(run: Run, parsed: Parsed) -> Vec<Outcome> {
     let failure = |reason: String| Outcome::failure(reason);
     let mut results = parsed.results;
-    match frame.exit {
+    match run.exit {
         Some(0) => results.extend(parsed.errors.into_iter().map(failure)),
         // kselftest's exit status for "skipped": the rest of the plan does not count.
         Some(4) => {
             results.retain(|result| !result.name.is_empty() && result.status != Status::Skipped);
-            let reason = frame.text.lines().rev().find_map(|line| line.split_once("SKIP"));
+            let reason = run.text.lines().rev().find_map(|line| line.split_once("SKIP"));
             let reason = reason.map_or("no reason given", |(_, reason)| reason.trim());
             results.push(Outcome::new("", Status::Skipped, reason));
         }
         // Failed results explain the status, unless there are none.
         Some(code) if ![127, 137].contains(&code) => {
             if !results.iter().any(|result| result.status == Status::Failed) {
-                results.push(failure(failed_exit(frame.exit, frame.text)));
+                results.push(failure(failed_exit(run.exit, run.text)));
             }
         }
-        exit => results.push(failure(failed_exit(exit, frame.text))),
+        exit => results.push(failure(failed_exit(exit, run.text))),
     }
     if results.is_empty() {
-        results.push(failure(format!("{NO_RESULTS}: {}", last_line(frame.text))));
+        results.push(failure(format!("{NO_RESULTS}: {}", last_line(run.text))));
     }
     results
 }
@@ -303,14 +303,14 @@ pub fn results(context: &Context, text: &str) -> Result<Vec<Outcome>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::programs::READERS, *};
+    use super::{super::lists::READERS, *};
 
     const OUTPUT: &str = "TIMENS-GUEST-BOOT\nTIMENS-BEGIN a/b 1.50\nok 1 x\n\n\
                           TIMENS-END a/b 0 4.00\nTIMENS-BEGIN a/c 4.00\n\n\
                           TIMENS-END a/c 1 5.00\nTIMENS-BEGIN a/c 5.00\nstuck\n";
 
-    fn frame_of(exit: i32, text: &str) -> Frame<'_> {
-        Frame { text, exit: Some(exit), seconds: 0.0 }
+    fn run_of(exit: i32, text: &str) -> Run<'_> {
+        Run { text, exit: Some(exit), seconds: 0.0 }
     }
 
     fn passed() -> Parsed {
@@ -322,7 +322,7 @@ mod tests {
         use Status::{Failed, Passed, Skipped};
         let outcome = |name: &str, status| Outcome::new(name, status, "why");
         let a_try = |a, b, c| vec![outcome("a", a), outcome("b", b), outcome("c", c)];
-        let (results, unsteady) = best(vec![
+        let (results, unsteady) = over_all_tries(vec![
             a_try(Failed, Passed, Skipped),
             a_try(Failed, Failed, Skipped),
             a_try(Skipped, Skipped, Skipped),
@@ -337,28 +337,29 @@ mod tests {
         // An error of the whole program is not in a good try.
         let good = vec![outcome("a", Passed)];
         let hung = vec![outcome("", Failed)];
-        let (results, unsteady) = best(vec![hung.clone(), good]);
+        let (results, unsteady) = over_all_tries(vec![hung.clone(), good]);
         assert_eq!((results[0].status, results.len()), (Passed, 1));
         assert_eq!((unsteady[0].passed, unsteady[0].failed), (1, 1));
-        assert_eq!(best(vec![hung.clone(), hung]).0[0].status, Failed);
+        assert_eq!(over_all_tries(vec![hung.clone(), hung]).0[0].status, Failed);
         // One try is taken as it is.
-        let (results, unsteady) = best(vec![a_try(Failed, Passed, Skipped)]);
+        let (results, unsteady) = over_all_tries(vec![a_try(Failed, Passed, Skipped)]);
         assert_eq!((results.len(), unsteady.len()), (3, 0));
-        assert_eq!(best(vec![]).0[0].reason, "did not run");
+        assert_eq!(over_all_tries(vec![]).0[0].reason, "did not run");
     }
 
     #[test]
     fn a_result_after_other_text_is_found() {
-        let text = whole_lines("Diff too high: 2543600570 ns..not ok 3 ITIMER_PROF\nok 4 x\n");
+        let text =
+            results_on_own_lines("Diff too high: 2543600570 ns..not ok 3 ITIMER_PROF\nok 4 x\n");
         assert_eq!(text.lines().nth(1), Some("not ok 3 ITIMER_PROF"));
     }
 
     #[test]
     fn the_exit_status_is_the_result_without_ktap() {
-        let status = |exit| by_exit_status(&frame_of(exit, "why\n")).status;
+        let status = |exit| by_exit_status(&run_of(exit, "why\n")).status;
         assert_eq!([0, 4].map(status), [Status::Passed, Status::Skipped]);
         assert_eq!([1, 127, 134, 137].map(status), [Status::Failed; 4]);
-        let outcome = by_exit_status(&frame_of(134, "read: assertion failed\n\n"));
+        let outcome = by_exit_status(&run_of(134, "read: assertion failed\n\n"));
         assert_eq!(outcome.reason, "exit status 134: read: assertion failed");
     }
 
@@ -373,7 +374,7 @@ mod tests {
             Outcome::new("ITIMER_PROF of another", Status::Failed, ""),
             Outcome::new("", Status::Skipped, "not root"),
         ];
-        let judged = judged(&program, outcomes);
+        let judged = set_unjudged_aside(&program, outcomes);
         let names: Vec<_> = judged.iter().map(|result| &*result.name).collect();
         let failed = "__vdso_clock_gettime64 CLOCK_TAI";
         assert_eq!(names, [failed, "ITIMER_PROF of another", "not root", NOT_JUDGED]);
@@ -388,31 +389,30 @@ mod tests {
 
     #[test]
     fn finds_the_frames_of_a_program() {
-        let found = &frames(OUTPUT, "a/b")[..];
-        assert!(matches!(found, [Frame { text: "ok 1 x\n", exit: Some(0), seconds: 2.5 }]));
-        let exits: Vec<_> = frames(OUTPUT, "a/c").iter().map(|frame| frame.exit).collect();
+        let found = &runs(OUTPUT, "a/b")[..];
+        assert!(matches!(found, [Run { text: "ok 1 x\n", exit: Some(0), seconds: 2.5 }]));
+        let exits: Vec<_> = runs(OUTPUT, "a/c").iter().map(|run| run.exit).collect();
         assert_eq!(exits, [Some(1), None]);
-        assert!(frames(OUTPUT, "a").is_empty());
+        assert!(runs(OUTPUT, "a").is_empty());
     }
 
     #[test]
     fn the_exit_status_counts_beside_the_results() {
-        let statuses = |frame, parsed| -> Vec<_> {
-            judge(frame, parsed).into_iter().map(|r| r.status).collect()
-        };
+        let statuses =
+            |run, parsed| -> Vec<_> { judge(run, parsed).into_iter().map(|r| r.status).collect() };
         use Status::{Failed, Passed, Skipped};
-        assert_eq!(statuses(frame_of(0, ""), passed()), [Passed]);
-        assert_eq!(statuses(frame_of(0, ""), Parsed::default()), [Failed]);
-        assert_eq!(statuses(frame_of(1, ""), passed()), [Passed, Failed]);
-        assert_eq!(statuses(frame_of(4, "1..0 # SKIP why"), Parsed::default()), [Skipped]);
+        assert_eq!(statuses(run_of(0, ""), passed()), [Passed]);
+        assert_eq!(statuses(run_of(0, ""), Parsed::default()), [Failed]);
+        assert_eq!(statuses(run_of(1, ""), passed()), [Passed, Failed]);
+        assert_eq!(statuses(run_of(4, "1..0 # SKIP why"), Parsed::default()), [Skipped]);
         let mut incomplete = passed();
         incomplete.errors.push("missing expected subtest!".to_owned());
-        assert_eq!(statuses(frame_of(0, ""), incomplete), [Passed, Failed]);
+        assert_eq!(statuses(run_of(0, ""), incomplete), [Passed, Failed]);
     }
 
     #[test]
     fn a_skip_keeps_its_reason() {
-        let results = judge(frame_of(4, "1..0 # SKIP not root\n"), Parsed::default());
+        let results = judge(run_of(4, "1..0 # SKIP not root\n"), Parsed::default());
         assert_eq!(results[0].reason, "not root");
     }
 }

@@ -8,9 +8,9 @@ mod config;
 pub mod initramfs;
 pub mod kcsan;
 pub mod ktap;
+pub mod lists;
 pub mod log;
 mod process;
-pub mod programs;
 mod qemu;
 mod run;
 

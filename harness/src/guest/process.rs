@@ -10,9 +10,9 @@ use std::{
 };
 
 /// A child that does not outlive its owner.
-pub struct Owned(pub Child);
+pub struct KillOnDrop(pub Child);
 
-impl Drop for Owned {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         // Both fail only when the child has ended already.
         let _ = self.0.kill();
@@ -21,7 +21,7 @@ impl Drop for Owned {
 }
 
 /// Starts a guest with its own errors in a log.
-pub fn start(qemu: &mut Command, errors: &Path) -> Result<Owned> {
+pub fn start(qemu: &mut Command, errors: &Path) -> Result<KillOnDrop> {
     let log =
         fs::File::create(errors).with_context(|| format!("cannot write {}", errors.display()))?;
     let child = qemu
@@ -30,7 +30,7 @@ pub fn start(qemu: &mut Command, errors: &Path) -> Result<Owned> {
         .stderr(log)
         .spawn()
         .context("cannot run QEMU: run `make setup`")?;
-    Ok(Owned(child))
+    Ok(KillOnDrop(child))
 }
 
 /// A file's text, or an empty text if QEMU never made the file.

@@ -57,8 +57,8 @@ pub fn emulator(program: &str) -> Result<Command> {
     Ok(qemu)
 }
 
-/// The machine of [`Machine::Fast`], [`Machine::Single`] and [`Machine::Wide`].
-pub fn fast(accelerator: Accelerator, cpus: &str) -> Result<Command> {
+/// The machine of [`Machine::TwoCpus`], [`Machine::OneCpu`] and [`Machine::FourCpus`].
+pub fn with_cpus(accelerator: Accelerator, cpus: &str) -> Result<Command> {
     let mut qemu = qemu()?;
     qemu.args(accelerator.arguments());
     qemu.args(["-smp", cpus, "-m", "1G"]);
@@ -104,7 +104,7 @@ pub fn accelerator(context: &Context, step: &Step, kernel: &Kernel) -> Result<Ac
 /// Whether the kernel, without a root file system, gets as far as its panic about that.
 fn kvm_works(context: &Context, step: &Step, kernel: &Kernel) -> Result<bool> {
     let console = step.log("kvm-probe.console");
-    let mut qemu = fast(Accelerator::Kvm, "2")?;
+    let mut qemu = with_cpus(Accelerator::Kvm, "2")?;
     qemu.arg("-kernel").arg(context.kernel_image(kernel));
     qemu.args(["-append", "console=ttyS0 panic=-1 kunit.enable=0", "-display", "none"]);
     qemu.arg("-serial").arg(format!("file:{}", console.display()));

@@ -6,7 +6,7 @@ use super::{
     config::{Guest, Machine},
     kcsan, log,
     process::{read_lossy, start},
-    qemu::{accelerator, counting, emulator, fast, QEMU_ARM64},
+    qemu::{accelerator, counting, emulator, with_cpus, QEMU_ARM64},
 };
 use crate::{
     context::Context,
@@ -74,11 +74,11 @@ pub fn run(
     on_line: impl FnMut(&str),
 ) -> Result<Transcript> {
     let [output, console, _] = logs(step, &guest.name);
-    let cpus = |count| fast(accelerator(context, step, guest.kernel)?, count);
+    let cpus = |count| with_cpus(accelerator(context, step, guest.kernel)?, count);
     let mut qemu = match guest.machine {
-        Machine::Fast => cpus("2")?,
-        Machine::Single => cpus("1")?,
-        Machine::Wide => cpus("4")?,
+        Machine::TwoCpus => cpus("2")?,
+        Machine::OneCpu => cpus("1")?,
+        Machine::FourCpus => cpus("4")?,
         Machine::Counting => counting()?,
     };
     qemu.arg("-kernel").arg(context.kernel_image(guest.kernel));
@@ -233,7 +233,7 @@ pub fn run_uml(
 
 /// Gives the terminal to a guest until it powers off.
 pub fn shell(context: &Context, step: &Step, guest: &Guest) -> Result<()> {
-    let mut qemu = fast(accelerator(context, step, guest.kernel)?, "2")?;
+    let mut qemu = with_cpus(accelerator(context, step, guest.kernel)?, "2")?;
     qemu.arg("-kernel").arg(context.kernel_image(guest.kernel));
     qemu.arg("-initrd").arg(&guest.initrd);
     qemu.arg("-append").arg(guest.command_line(4));

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     context::Context,
-    guest::{ktap, programs::KUNIT},
+    guest::{ktap, lists::KUNIT},
     session::Outcome,
 };
 use anyhow::Result;

@@ -15,7 +15,7 @@ pub use findings::{column, Findings, Place};
 pub use kunit::results as kunit_results;
 pub use vdso_images::compare as compare_vdso_images;
 
-use crate::guest::programs::List;
+use crate::guest::lists::List;
 use anyhow::Result;
 use race::Rounds;
 
@@ -92,7 +92,7 @@ impl Job {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guest::programs::SELFTESTS;
+    use crate::guest::lists::SELFTESTS;
 
     #[test]
     fn jobs_have_the_names_of_their_lists() {

@@ -6,7 +6,7 @@ use super::findings::{column, Findings, Place};
 use crate::{
     guest::{
         self, initramfs, ktap,
-        programs::{List, Program},
+        lists::{List, Program},
         Guest, Transcript,
     },
     session::{Outcome, Status},

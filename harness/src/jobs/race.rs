@@ -13,7 +13,7 @@ use super::{
 use crate::{
     guest::{
         ktap,
-        programs::{List, RACE, WIDE_RACE},
+        lists::{List, RACE, WIDE_RACE},
         Transcript,
     },
     session::{failed, passed, unless, Outcome, Status},
@@ -172,7 +172,7 @@ pub fn zero_clock(line: &str) -> Option<String> {
 
 /// The counts of one race.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Count {
+pub struct RaceCounts {
     pub rounds: u64,
     pub overlaps: u64,
     pub failures: u64,
@@ -180,11 +180,11 @@ pub struct Count {
 }
 
 /// Races by their names.
-pub type Races = Vec<(String, Count)>;
+pub type Races = Vec<(String, RaceCounts)>;
 
 /// The races in a guest's output, in their order, and the errors in it.
 pub fn parse(output: &str) -> (Races, Vec<String>) {
-    let (mut races, mut problems) = (vec![], vec![]);
+    let (mut races, mut errors) = (vec![], vec![]);
     let mut name = "";
     let mut breakdown = Breakdown::default();
     for line in output.lines() {
@@ -197,16 +197,15 @@ pub fn parse(output: &str) -> (Races, Vec<String>) {
             continue;
         };
         let Some((rounds, overlaps, failures)) = counts(rest) else {
-            problems.push(format!("{name}: no counts: {rest}"));
+            errors.push(format!("{name}: no counts: {rest}"));
             continue;
         };
         if breakdown.iter().sum::<u64>() != failures {
-            problems
-                .push(format!("{name}: {failures} failures, but by kind they are {breakdown:?}"));
+            errors.push(format!("{name}: {failures} failures, but by kind they are {breakdown:?}"));
         }
-        races.push((name.to_owned(), Count { rounds, overlaps, failures, breakdown }));
+        races.push((name.to_owned(), RaceCounts { rounds, overlaps, failures, breakdown }));
     }
-    (races, problems)
+    (races, errors)
 }
 
 /// The rounds, overlaps and failures of a race.
@@ -247,13 +246,18 @@ pub mod tests {
 
     #[test]
     fn finds_the_counts_of_each_race() {
-        let (races, problems) = parse(OUTPUT);
-        assert!(problems.is_empty(), "{problems:?}");
+        let (races, errors) = parse(OUTPUT);
+        assert!(errors.is_empty(), "{errors:?}");
         let names: Vec<_> = races.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["r.joins.x", "r.reads.x"]);
         assert_eq!(
             races[0].1,
-            Count { rounds: 10, overlaps: 4, failures: 28, breakdown: [4, 5, 6, 0, 7, 1, 2, 3] }
+            RaceCounts {
+                rounds: 10,
+                overlaps: 4,
+                failures: 28,
+                breakdown: [4, 5, 6, 0, 7, 1, 2, 3]
+            }
         );
         assert_eq!(races[1].1.breakdown, Breakdown::default());
         let wrong = summary(OUTPUT);
@@ -264,8 +268,8 @@ pub mod tests {
     #[test]
     fn counts_that_do_not_add_up_are_an_error() {
         for wrong in ["failures 27\nnot", "failures x\nnot"] {
-            let (_, problems) = parse(&OUTPUT.replace("failures 28\nnot", wrong));
-            assert_eq!(problems.len(), 1, "{problems:?}");
+            let (_, errors) = parse(&OUTPUT.replace("failures 28\nnot", wrong));
+            assert_eq!(errors.len(), 1, "{errors:?}");
         }
     }
 

@@ -152,17 +152,18 @@ fn configure(context: &Context, step: &Step, build: &Build) -> Result<()> {
     let (dir, name) = (&build.dir, &build.name);
     fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     // A later line wins, and these must be there.
-    let asked = build.optional.clone() + &build.fragments;
+    let requested = build.optional.clone() + &build.fragments;
     let config = dir.join(".config");
     let merged = dir.with_extension("config");
     let current = fs::read_to_string(&config).unwrap_or_default();
-    if fs::read_to_string(&merged).ok().as_ref() != Some(&asked)
-        || !not_taken(&build.fragments, &current).is_empty()
+    if fs::read_to_string(&merged).ok().as_ref() != Some(&requested)
+        || !missing_options(&build.fragments, &current).is_empty()
     {
         let log = |what| format!("{what}-{name}");
         step.command(build.make(context).arg("tinyconfig"), &log("tinyconfig"))?;
         let fresh = merged.with_extension("new");
-        fs::write(&fresh, &asked).with_context(|| format!("cannot write {}", fresh.display()))?;
+        fs::write(&fresh, &requested)
+            .with_context(|| format!("cannot write {}", fresh.display()))?;
         let mut merge = Command::new(build.source.join("scripts/kconfig/merge_config.sh"));
         merge.current_dir(dir).args(["-m", "-O"]).arg(dir).arg(&config).arg(&fresh);
         step.command(&mut merge, &log("merge-config"))?;
@@ -170,7 +171,7 @@ fn configure(context: &Context, step: &Step, build: &Build) -> Result<()> {
         fs::rename(&fresh, &merged)
             .with_context(|| format!("cannot write {}", merged.display()))?;
     }
-    let missing = not_taken(&build.fragments, &build.config()?);
+    let missing = missing_options(&build.fragments, &build.config()?);
     if missing.iter().any(|line| line == "CONFIG_RUST=y") {
         // Its output names the tool that is missing or too old.
         step.command(build.make(context).arg("rustavailable"), "rustavailable")?;
@@ -185,7 +186,7 @@ fn configure(context: &Context, step: &Step, build: &Build) -> Result<()> {
 }
 
 /// The requested lines that a `.config` does not have. The last request for an option counts.
-pub fn not_taken(requested: &str, config: &str) -> Vec<String> {
+pub fn missing_options(requested: &str, config: &str) -> Vec<String> {
     let wanted: BTreeMap<_, _> = requested.lines().filter_map(setting).collect();
     let have: BTreeMap<_, _> = config.lines().filter_map(setting).collect();
     wanted
@@ -241,13 +242,13 @@ mod tests {
     fn every_requested_option_must_be_there() {
         let requested = "# a comment\nCONFIG_A=y\nCONFIG_B=m\n# CONFIG_C is not set\nCONFIG_D=y\n";
         let config = "CONFIG_A=y\nCONFIG_B=y\n# CONFIG_D is not set\n";
-        assert_eq!(not_taken(requested, config), ["CONFIG_B=m", "CONFIG_D=y"]);
+        assert_eq!(missing_options(requested, config), ["CONFIG_B=m", "CONFIG_D=y"]);
     }
 
     #[test]
     fn a_later_fragment_wins() {
         let requested = "CONFIG_A=y\n# CONFIG_A is not set\n";
-        assert!(not_taken(requested, "").is_empty());
-        assert_eq!(not_taken(requested, "CONFIG_A=y\n"), ["CONFIG_A=n"]);
+        assert!(missing_options(requested, "").is_empty());
+        assert_eq!(missing_options(requested, "CONFIG_A=y\n"), ["CONFIG_A=n"]);
     }
 }

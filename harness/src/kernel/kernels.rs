@@ -39,7 +39,7 @@ pub enum Vdso {
 
 /// The files that a kernel's guest is packed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Image {
+pub enum Initramfs {
     /// busybox, the tools of util-linux, and the selftests.
     Selftests,
     /// A root of Debian packages, with container runtimes and CRIU.
@@ -64,7 +64,7 @@ pub struct Kernel {
     pub parent: Option<&'static Kernel>,
     /// The factor by which every time limit is longer than for a plain kernel.
     pub timeout_factor: u32,
-    pub image: Image,
+    pub initramfs: Initramfs,
     /// The suffix that tells its rows in a table from those of the plain kernel.
     pub note: &'static str,
 }
@@ -101,7 +101,7 @@ pub static RUST: Kernel = Kernel {
     arguments: &[],
     parent: None,
     timeout_factor: 1,
-    image: Image::Selftests,
+    initramfs: Initramfs::Selftests,
     note: "",
 };
 
@@ -202,7 +202,7 @@ pub static STOCK_KCSAN: Kernel = Kernel {
 pub static RUST_CLIENTS: Kernel = Kernel {
     name: "rust-clients",
     extra: CLIENTS,
-    image: Image::Clients,
+    initramfs: Initramfs::Clients,
     parent: Some(&RUST),
     ..RUST
 };
@@ -210,7 +210,7 @@ pub static RUST_CLIENTS: Kernel = Kernel {
 pub static STOCK_CLIENTS: Kernel = Kernel {
     name: "stock-clients",
     extra: CLIENTS,
-    image: Image::Clients,
+    initramfs: Initramfs::Clients,
     parent: Some(&STOCK),
     ..STOCK
 };

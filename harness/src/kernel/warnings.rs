@@ -17,7 +17,7 @@ pub struct Warning {
 impl Warning {
     /// Whether it names a file that the series adds or edits, an object that is made of one, or the
     /// whole kernel, as the warnings of modpost do.
-    pub fn is_ours(&self, series: &Series) -> bool {
+    pub fn is_of_series(&self, series: &Series) -> bool {
         self.text.contains("modpost: ")
             // rust/Makefile prints these without a place.
             || self.text.contains("srctree/ link")
@@ -117,7 +117,7 @@ mod tests {
                    ../kernel/time/namespace.c:5:6: note: of something else\n\
                    ../fs/b.c:1:2: warning: other\n";
         let found = warnings(log);
-        let ours: Vec<_> = found.iter().map(|one| one.is_ours(&series())).collect();
+        let ours: Vec<_> = found.iter().map(|one| one.is_of_series(&series())).collect();
         assert_eq!(ours, [true, false]);
         assert_eq!(found[1].files, ["fs/b.c"]);
     }
@@ -128,7 +128,7 @@ mod tests {
                    warning: 1 warning emitted\n";
         let found = warnings(log);
         assert_eq!(found.len(), 1);
-        assert!(found[0].is_ours(&series()));
+        assert!(found[0].is_of_series(&series()));
         assert_eq!(found[0].text, "/t/rust/kernel/vdso.rs:3:4: warning: unused import");
     }
 
@@ -136,15 +136,15 @@ mod tests {
     fn sees_what_has_no_place() {
         let found = warnings("WARNING: modpost: missing MODULE_LICENSE\nld.lld: warning: x\n");
         assert_eq!(found.len(), 2);
-        assert!(found[0].is_ours(&series()));
-        assert!(!found[1].is_ours(&series()));
+        assert!(found[0].is_of_series(&series()));
+        assert!(!found[1].is_of_series(&series()));
     }
 
     #[test]
     fn knows_objects_by_what_they_are_made_of() {
         let ours = |object| {
             let found = warnings(&format!("{object}.o: warning: objtool: f+0x1: x\n"));
-            found[0].is_ours(&series())
+            found[0].is_of_series(&series())
         };
         assert!(ours("kernel/time/namespace") && ours("rust/kernel"));
         assert!(!ours("kernel/time/name") && !ours("fs/namespace") && !ours("vmlinux"));

@@ -103,7 +103,7 @@ impl<'a> Session<'a> {
             true => format!("{}\n", self.report),
             false => format!("{}\n\n{}\n", above.trim_end(), self.report),
         };
-        keep(self.context, name, &text)?;
+        save_result(self.context, name, &text)?;
         let json = self.context.out.join(format!("results/{name}.json"));
         self.report.save(&json)?;
         print!("\n{text}");
@@ -112,7 +112,7 @@ impl<'a> Session<'a> {
 }
 
 /// Keeps a text as out/results/NAME.txt.
-pub fn keep(context: &Context, name: &str, text: &str) -> Result<()> {
+pub fn save_result(context: &Context, name: &str, text: &str) -> Result<()> {
     let dir = context.out.join("results");
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let path = dir.join(format!("{name}.txt"));
@@ -120,7 +120,7 @@ pub fn keep(context: &Context, name: &str, text: &str) -> Result<()> {
 }
 
 /// Removes the result of an earlier run of a command.
-pub fn forget(context: &Context, name: &str) -> Result<()> {
+pub fn remove_result(context: &Context, name: &str) -> Result<()> {
     let path = context.out.join(format!("results/{name}.txt"));
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

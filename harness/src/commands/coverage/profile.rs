@@ -130,10 +130,10 @@ pub fn lcov(context: &Context, step: &Step, raw: &Path, image: &Path) -> Result<
 }
 
 /// The number of times that lines ran, by file and line.
-pub type Lines = BTreeMap<String, BTreeMap<usize, u64>>;
+pub type LineCounts = BTreeMap<String, BTreeMap<usize, u64>>;
 
-pub fn parse_lcov(text: &str) -> Lines {
-    let mut all = Lines::new();
+pub fn parse_lcov(text: &str) -> LineCounts {
+    let mut all = LineCounts::new();
     let mut file = String::new();
     for line in text.lines() {
         if let Some(name) = line.strip_prefix("SF:") {

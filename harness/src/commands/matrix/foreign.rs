@@ -6,9 +6,9 @@ use super::compiles;
 use crate::{
     context::Context,
     guest::{
-        self, initramfs, ktap, log,
-        programs::{List, NO_VDSO, STOCK},
-        Transcript,
+        self, initramfs, ktap,
+        lists::{List, NO_VDSO, STOCK},
+        log, Transcript,
     },
     jobs::kunit_results,
     kernel::{
@@ -36,10 +36,10 @@ pub fn kunit(context: &Context, step: &Step, build: &Build) -> Result<Vec<Outcom
         "kunit_shutdown=halt",
     ]);
     let log = step.command(&mut linux, "kunit-uml")?;
-    let said = fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
-    let said = String::from_utf8_lossy(&said);
-    let mut results = kunit_results(context, &said)?;
-    results.extend(log::reports(&said).map(Outcome::failure));
+    let console = fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
+    let console = String::from_utf8_lossy(&console);
+    let mut results = kunit_results(context, &console)?;
+    results.extend(log::reports(&console).map(Outcome::failure));
     Ok(results)
 }
 
@@ -73,8 +73,8 @@ pub fn arm64_selftests(context: &Context, step: &Step, build: &Build) -> Result<
     let initrd = pack(context, step, build, &STOCK, &options, &compiler)?;
     let kernel = build.dir.join("arch/arm64/boot/Image");
     let limit = limit(step, &STOCK);
-    let said = guest::run_arm64(step, &build.name, &kernel, &initrd, limit)?;
-    results(context, &STOCK, said)
+    let transcript = guest::run_arm64(step, &build.name, &kernel, &initrd, limit)?;
+    results(context, &STOCK, transcript)
 }
 
 /// Runs the tests that need no vDSO in user-mode Linux.
@@ -83,8 +83,8 @@ pub fn uml_selftests(context: &Context, step: &Step, build: &Build) -> Result<Ve
     let initrd = pack(context, step, build, &NO_VDSO, &options, &["gcc"])?;
     let limit = limit(step, &NO_VDSO);
     let kernel = build.dir.join("linux");
-    let said = guest::run_uml(step, &build.name, &kernel, &initrd, limit)?;
-    results(context, &NO_VDSO, said)
+    let transcript = guest::run_uml(step, &build.name, &kernel, &initrd, limit)?;
+    results(context, &NO_VDSO, transcript)
 }
 
 /// Builds a list's tests with options of their make, and a guest's init with a compiler, and packs them.
@@ -123,9 +123,9 @@ fn limit(step: &Step, list: &List) -> Duration {
 }
 
 /// The results of a guest that ran a list.
-fn results(context: &Context, list: &List, said: Transcript) -> Result<Vec<Outcome>> {
-    let checks = ktap::programs(context, list, "", Column::Rust, &said.output)?;
-    let mut outcomes = ktap::together(checks);
-    outcomes.extend(said.errors.into_iter().map(Outcome::failure));
+fn results(context: &Context, list: &List, transcript: Transcript) -> Result<Vec<Outcome>> {
+    let checks = ktap::programs(context, list, "", Column::Rust, &transcript.output)?;
+    let mut outcomes = ktap::flatten(checks);
+    outcomes.extend(transcript.errors.into_iter().map(Outcome::failure));
     Ok(outcomes)
 }

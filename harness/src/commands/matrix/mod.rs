@@ -22,7 +22,7 @@ use crate::{
 };
 use anyhow::{Context as _, Result};
 use clap::Args;
-use rows::{forget, has_rust, Row, Work, OBJECTS, ROWS, RUST_OBJECTS, VERSIONED};
+use rows::{has_rust, remove_objects, Row, Work, OBJECTS, ROWS, RUST_OBJECTS, VERSIONED};
 use std::{
     fs,
     io::Write,
@@ -73,12 +73,12 @@ fn run(context: &Context, step: &Step, row: &Row, series: &Series) -> Result<Vec
     let targets = row.targets(has_rust(&build.fragments));
     // An object that is not compiled again does not warn again.
     for target in OBJECTS.iter().chain(&RUST_OBJECTS).chain(&targets) {
-        forget(&build.dir.join(target))?;
+        remove_objects(&build.dir.join(target))?;
     }
     let log = build::build_targets(context, step, &build, &targets)?;
     let mut outcomes = judge(context, &log, series)?;
     if row.all_rust {
-        let refused = build::not_taken(&build.optional, &build.config()?);
+        let refused = build::missing_options(&build.optional, &build.config()?);
         step.print(&format!("{}: without {}", row.name, refused.join(", ")));
     }
     outcomes.extend(match row.work {
@@ -106,7 +106,7 @@ fn skipped(name: &str, reason: impl Into<String>) -> Vec<Outcome> {
 fn judge(context: &Context, log: &Path, series: &Series) -> Result<Vec<Outcome>> {
     let text = fs::read_to_string(log).with_context(|| format!("cannot read {}", log.display()))?;
     let (ours, others): (Vec<_>, Vec<_>) =
-        warnings(&text).into_iter().partition(|warning| warning.is_ours(series));
+        warnings(&text).into_iter().partition(|warning| warning.is_of_series(series));
     let tree = format!("{}/", context.tree.display());
     // Some paths are relative to the build directory.
     let shorten = |text: &str| text.replace(&tree, "").replace("../../linux/", "");

@@ -268,12 +268,12 @@ fn all_rust_options(context: &Context) -> Result<String> {
 }
 
 /// Removes an object, or those of a directory.
-pub fn forget(path: &Path) -> Result<()> {
+pub fn remove_objects(path: &Path) -> Result<()> {
     if path.is_dir() {
         for entry in fs::read_dir(path)? {
             let path = entry?.path();
             if path.is_dir() || path.extension().is_some_and(|end| end == "o") {
-                forget(&path)?;
+                remove_objects(&path)?;
             }
         }
     } else if path.exists() {
@@ -303,9 +303,9 @@ mod tests {
         for name in ["a.o", "a.c", "sub/b.o", "c.o"] {
             fs::write(path(name), "").unwrap();
         }
-        forget(&path("sub")).unwrap();
-        forget(&path("c.o")).unwrap();
-        forget(&path("none.o")).unwrap();
+        remove_objects(&path("sub")).unwrap();
+        remove_objects(&path("c.o")).unwrap();
+        remove_objects(&path("none.o")).unwrap();
         let there = ["a.o", "a.c", "sub/b.o", "c.o"].map(|name| path(name).exists());
         assert_eq!(there, [true, true, false, false]);
     }

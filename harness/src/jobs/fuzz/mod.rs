@@ -13,23 +13,23 @@ mod tally;
 pub use requests::{Request, LENGTH};
 pub use tally::Tally;
 
-use crate::jobs::findings::{Findings, Place};
+use super::findings::{Findings, Place};
 use crate::{
     kernel::kernels::{Kernel, RUST, STOCK},
     session::{unless, Step},
 };
 use anyhow::{Context as _, Result};
-use requests::{same, Answer, Answers, Fuzzed};
+use requests::{same, Answer, Answers, FuzzGuest};
 use std::{fmt::Write as _, fs, panic::resume_unwind, thread};
 
 /// Sequences of one boot.
-const SEQUENCES: u32 = 500;
+const SEQUENCES_PER_BOOT: u32 = 500;
 /// So many sequences have some operations of each kind that succeed.
-const MANY: u32 = 20;
+const ALL_KINDS: u32 = 20;
 /// The number of sequences for which the shortest form is searched.
-const SHRUNK: usize = 3;
+const MAX_SHRUNK: usize = 3;
 /// The number of boots that may end early.
-const DEATHS: usize = 20;
+const MAX_CRASHES: usize = 20;
 
 /// The two kernels of a comparison: the C kernel, and the one that it is compared with.
 fn kernels(place: Place) -> [&'static Kernel; 2] {
@@ -91,12 +91,12 @@ impl<'a> Comparison<'a> {
     }
 
     /// Runs requests on both kernels at the same time.
-    fn answers_to(&self, requests: &[Request], most_deaths: usize) -> Result<[Answers; 2]> {
+    fn answers_to(&self, requests: &[Request], max_crashes: usize) -> Result<[Answers; 2]> {
         let Place { context, step, kernel, arguments } = self.place;
         let seed = self.seed;
         let run = move |step: &Step, kernel, arguments| {
-            let fuzzed = Fuzzed { context, step, kernel, seed, arguments };
-            fuzzed.run(requests, most_deaths)
+            let guest = FuzzGuest { context, step, kernel, seed, arguments };
+            guest.run(requests, max_crashes)
         };
         thread::scope(|scope| {
             let quiet = step.quiet();
@@ -110,10 +110,10 @@ impl<'a> Comparison<'a> {
     /// Runs the next sequences, at most `most` and at most as many as one boot takes.
     fn advance(&mut self, most: u32) -> Result<()> {
         let first = self.tally.sequences;
-        let count = most.min(SEQUENCES);
+        let count = most.min(SEQUENCES_PER_BOOT);
         let request = |sequence| Request { sequence, operations: None };
         let requests: Vec<_> = (first..first + count).map(request).collect();
-        let both = self.answers_to(&requests, DEATHS)?;
+        let both = self.answers_to(&requests, MAX_CRASHES)?;
         let operations = u64::from(count) * u64::from(LENGTH);
         let kernels = kernels(self.place).into_iter().zip(&both);
         for ((kernel, answers), time) in kernels.zip(&mut self.tally.times) {
@@ -140,7 +140,7 @@ impl<'a> Comparison<'a> {
     /// Searches the shortest form of the first sequences that differ.
     fn explain(&self) -> Result<String> {
         let mut text = String::new();
-        for &(sequence, line) in self.different.iter().take(SHRUNK) {
+        for &(sequence, line) in self.different.iter().take(MAX_SHRUNK) {
             self.place.step.progress(0, &format!("shorten sequence {sequence}"));
             // The difference is known: an error here must not hide it.
             text += &self.shortest(sequence, line).unwrap_or_else(|error| {
@@ -157,8 +157,8 @@ impl<'a> Comparison<'a> {
             format!("sequence {sequence} differs from operation {line} on")
         });
         let mut failures: Vec<_> = different.chain(self.errors.iter().cloned()).collect();
-        if self.tally.sequences >= MANY {
-            failures.extend(self.tally.never_done());
+        if self.tally.sequences >= ALL_KINDS {
+            failures.extend(self.tally.never_succeeded());
         }
         failures
     }

@@ -80,13 +80,13 @@ pub fn same(stock: &Answer, ours: &Answer) -> bool {
 }
 
 /// The number of each outcome of each kind of operation.
-pub type Counts = BTreeMap<String, BTreeMap<String, u64>>;
+pub type OutcomeCounts = BTreeMap<String, BTreeMap<String, u64>>;
 
 /// One kernel's answers to a number of requests.
 #[derive(Default)]
 pub struct Answers {
     pub answers: Vec<Answer>,
-    pub counts: Counts,
+    pub counts: OutcomeCounts,
     /// The errors of the guests beside their answers.
     pub errors: Vec<String>,
     pub transcripts: Vec<Transcript>,
@@ -123,7 +123,7 @@ fn parse(output: &str) -> Vec<Answer> {
     answers
 }
 
-pub fn add_counts(counts: &mut Counts, output: &str) {
+pub fn add_counts(counts: &mut OutcomeCounts, output: &str) {
     for line in output.lines() {
         let Some(line) = line.strip_prefix("TIMENS-COUNT ") else {
             continue;
@@ -138,7 +138,7 @@ pub fn add_counts(counts: &mut Counts, output: &str) {
 
 /// One kernel's guests.
 #[derive(Clone, Copy)]
-pub struct Fuzzed<'a> {
+pub struct FuzzGuest<'a> {
     pub context: &'a Context,
     pub step: &'a Step,
     pub kernel: &'static Kernel,
@@ -146,13 +146,13 @@ pub struct Fuzzed<'a> {
     pub arguments: &'a [String],
 }
 
-impl Fuzzed<'_> {
+impl FuzzGuest<'_> {
     /// Runs the requests in as many boots as they need: a request that kills the guest has that as its
-    /// answer, and the next boot runs the rest. More than `most_deaths` are an error.
-    pub fn run(&self, requests: &[Request], most_deaths: usize) -> Result<Answers> {
+    /// answer, and the next boot runs the rest. More than `max_crashes` are an error.
+    pub fn run(&self, requests: &[Request], max_crashes: usize) -> Result<Answers> {
         let name = self.kernel.name;
         let mut all = Answers::default();
-        let mut deaths = 0;
+        let mut crashes = 0;
         while all.answers.len() < requests.len() {
             let rest = &requests[all.answers.len()..];
             let mut started = None;
@@ -176,9 +176,9 @@ impl Fuzzed<'_> {
                 all.errors.extend(failures);
                 break;
             }
-            deaths += 1;
-            if deaths > most_deaths {
-                bail!("the guest of the {name} kernel died {deaths} times, the last time: {why}");
+            crashes += 1;
+            if crashes > max_crashes {
+                bail!("the guest of the {name} kernel died {crashes} times, the last time: {why}");
             }
             all.answers.push(Answer::Died(why));
         }
@@ -204,8 +204,8 @@ impl Fuzzed<'_> {
             limit: Duration::from_secs(120) + SEQUENCE_LIMIT * requests.len() as u32,
             // A sanitizer is to see the accesses of other CPUs.
             machine: match kernel.has_sanitizers() {
-                true => Machine::Fast,
-                false => Machine::Single,
+                true => Machine::TwoCpus,
+                false => Machine::OneCpu,
             },
             ..Guest::new(kernel, "fuzz", initrd)
         };
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn counts_add_up() {
-        let mut counts = Counts::new();
+        let mut counts = OutcomeCounts::new();
         let output = "TIMENS-COUNT write ok 3 EACCES 2\nTIMENS-COUNT read\n";
         add_counts(&mut counts, output);
         add_counts(&mut counts, output);

@@ -2,7 +2,7 @@
 
 //! Sums up the outcomes of operations.
 
-use super::requests::{Counts, LENGTH};
+use super::requests::{OutcomeCounts, LENGTH};
 use crate::kernel::kernels::Kernel;
 use std::{fmt, time::Duration};
 
@@ -20,7 +20,7 @@ pub struct Tally {
     kernels: [&'static Kernel; 2],
     pub sequences: u32,
     pub different: usize,
-    counts: Counts,
+    counts: OutcomeCounts,
     pub times: [Duration; 2],
 }
 
@@ -30,12 +30,12 @@ impl Tally {
             kernels,
             sequences: 0,
             different: 0,
-            counts: Counts::new(),
+            counts: OutcomeCounts::new(),
             times: [Duration::ZERO; 2],
         }
     }
 
-    pub fn count(&mut self, counts: &Counts) {
+    pub fn count(&mut self, counts: &OutcomeCounts) {
         for (kind, outcomes) in counts {
             let counts = self.counts.entry(kind.clone()).or_default();
             for (outcome, count) in outcomes {
@@ -45,7 +45,7 @@ impl Tally {
     }
 
     /// The kinds of operations that never succeeded: such a comparison proves nothing.
-    pub fn never_done(&self) -> Vec<String> {
+    pub fn never_succeeded(&self) -> Vec<String> {
         let failed = self.counts.iter();
         let failed = failed.filter(|(kind, outcomes)| !outcomes.contains_key(success(kind)));
         failed.map(|(kind, _)| format!("{kind} has never succeeded")).collect()
@@ -87,14 +87,14 @@ mod tests {
     #[test]
     fn an_operation_must_succeed_now_and_then() {
         let mut tally = Tally::new([&STOCK, &RUST]);
-        let mut counts = Counts::new();
+        let mut counts = OutcomeCounts::new();
         add_counts(
             &mut counts,
             "TIMENS-COUNT write ok 3 EACCES 4\nTIMENS-COUNT listns ENOSYS 9\n\
              TIMENS-COUNT zombie ESRCH 5\n",
         );
         tally.count(&counts);
-        assert_eq!(tally.never_done(), ["listns has never succeeded"]);
+        assert_eq!(tally.never_succeeded(), ["listns has never succeeded"]);
     }
 
     #[test]
@@ -103,7 +103,7 @@ mod tests {
         tally.sequences = 10;
         tally.different = 3;
         tally.times = [Duration::from_secs(2), Duration::from_secs(4)];
-        let mut counts = Counts::new();
+        let mut counts = OutcomeCounts::new();
         add_counts(&mut counts, "TIMENS-COUNT write ok 6 EACCES 8\n");
         tally.count(&counts);
         assert_eq!(

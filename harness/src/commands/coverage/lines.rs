@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The report: the lines that the series adds, those that run, and the reason for each that does not.
+//! The covered: the lines that the series adds, those that run, and the reason for each that does not.
 
-use super::profile::Lines;
+use super::profile::LineCounts;
 use crate::{
     context::Context,
     kernel::diff::Added,
@@ -37,11 +37,11 @@ struct Row {
 }
 
 impl Row {
-    /// The reason why the profile has none of its lines, if there is one.
-    fn excuse(&self) -> Option<&'static str> {
-        let excuses = NOT_IN_PROFILE.iter();
-        let (_, excuse) = excuses.copied().find(|(file, _)| *file == self.file)?;
-        Some(excuse)
+    /// The reason reason the profile has none of its lines, if there is one.
+    fn reason(&self) -> Option<&'static str> {
+        let reasons = NOT_IN_PROFILE.iter();
+        let (_, reason) = reasons.copied().find(|(file, _)| *file == self.file)?;
+        Some(reason)
     }
 }
 
@@ -52,7 +52,7 @@ struct Missed {
     reason: Option<&'static str>,
 }
 
-pub struct Report {
+pub struct CoveredLines {
     rows: Vec<Row>,
     missed: Vec<Missed>,
     /// Lines that have a reason and need none.
@@ -61,15 +61,15 @@ pub struct Report {
     left_out: Vec<String>,
 }
 
-impl Report {
+impl CoveredLines {
     pub fn new(
         context: &Context,
-        lines: &Lines,
+        counted: &LineCounts,
         added: &Added,
         configs: &[String],
     ) -> Result<Self> {
         let mut reasons = reasons(REASONS);
-        let mut report = Self { rows: vec![], missed: vec![], unused: vec![], left_out: vec![] };
+        let mut covered = Self { rows: vec![], missed: vec![], unused: vec![], left_out: vec![] };
         for (file, ranges) in added {
             let path = context.tree.join(file);
             let source = fs::read_to_string(&path)
@@ -80,7 +80,7 @@ impl Report {
             let end = end.unwrap_or(source.len());
             let added =
                 |number: usize| number <= end && ranges.iter().any(|lines| lines.contains(&number));
-            let counts = lines.iter().find(|(name, _)| Path::new(name).ends_with(file));
+            let counts = counted.iter().find(|(name, _)| Path::new(name).ends_with(file));
             let counts = counts.map(|(_, counts)| counts);
             let counted = counts.into_iter().flatten();
             let counted = counted.filter(|&(&number, _)| added(number));
@@ -93,27 +93,27 @@ impl Report {
                     // Each reason is for one line.
                     let mut known = reasons.iter();
                     let known = known.position(|reason| reason.file == file && reason.line == text);
-                    report.missed.push(Missed {
+                    covered.missed.push(Missed {
                         place: format!("{file}:{number}"),
                         text: text.to_owned(),
-                        reason: known.map(|index| reasons.remove(index).why),
+                        reason: known.map(|index| reasons.remove(index).reason),
                     });
                 }
             }
-            report.rows.push(row);
+            covered.rows.push(row);
             let left_out = left_out(&source, configs).into_iter();
             let left_out = left_out.filter(|&(number, _)| added(number));
-            report
+            covered
                 .left_out
                 .extend(left_out.map(|(number, what)| format!("{file}:{number}: {what}")));
         }
         let unused = reasons.iter();
-        report.unused = unused.map(|reason| format!("{}: {}", reason.file, reason.line)).collect();
+        covered.unused = unused.map(|reason| format!("{}: {}", reason.file, reason.line)).collect();
         ensure!(
-            report.rows.iter().any(|row| row.lines > 0),
+            covered.rows.iter().any(|row| row.lines > 0),
             "llvm-cov knows no line of the series"
         );
-        Ok(report)
+        Ok(covered)
     }
 
     fn percent(&self) -> f64 {
@@ -142,7 +142,7 @@ impl Report {
             judge(line, false, "it runs, or is gone, and still has a reason".to_owned());
         }
         for row in &self.rows {
-            let known = row.lines > 0 || row.excuse().is_some();
+            let known = row.lines > 0 || row.reason().is_some();
             judge(&row.file, known, "the profile has no line of it".to_owned());
         }
         Check::new("coverage", Column::Rust, results)
@@ -177,7 +177,7 @@ fn left_out(source: &[&str], configs: &[String]) -> Vec<(usize, String)> {
 struct Reason<'a> {
     file: &'a str,
     line: &'a str,
-    why: &'a str,
+    reason: &'a str,
 }
 
 /// The reasons in a text like [`REASONS`]: files, lines and reasons, each indented deeper.
@@ -189,14 +189,14 @@ fn reasons(text: &str) -> Vec<Reason<'_>> {
             None => file = text,
             Some(rest) => match rest.strip_prefix('\t') {
                 None => line = rest,
-                Some(why) => all.push(Reason { file, line, why }),
+                Some(reason) => all.push(Reason { file, line, reason }),
             },
         }
     }
     all
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for CoveredLines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.rows.iter().map(|row| row.file.len()).max().unwrap_or(0);
         let mut table = String::new();
@@ -204,8 +204,8 @@ impl fmt::Display for Report {
         writeln!(table, "{:width$}  lines  covered       %", "")?;
         for row in &self.rows {
             if row.lines == 0 {
-                let excuse = row.excuse().unwrap_or("NO REASON GIVEN");
-                writeln!(table, "{:width$}  not in the profile: {excuse}", row.file)?;
+                let reason = row.reason().unwrap_or("NO REASON GIVEN");
+                writeln!(table, "{:width$}  not in the profile: {reason}", row.file)?;
                 continue;
             }
             lines += row.lines;
@@ -242,18 +242,19 @@ mod tests {
     #[test]
     fn a_file_that_the_profile_lacks_needs_an_excuse() {
         let row = |file: &str, lines| Row { file: file.to_owned(), lines, covered: lines };
-        let report = |rows| Report { rows, missed: vec![], unused: vec![], left_out: vec![] };
-        let excused = report(vec![row("a.rs", 5), row("rust/kernel/time.rs", 0)]);
+        let covered =
+            |rows| CoveredLines { rows, missed: vec![], unused: vec![], left_out: vec![] };
+        let excused = covered(vec![row("a.rs", 5), row("rust/kernel/time.rs", 0)]);
         assert!(excused.check().failures().next().is_none());
         assert!(excused.to_string().contains("not in the profile: a module"));
-        let lacking = report(vec![row("a.rs", 5), row("b.rs", 0)]);
+        let lacking = covered(vec![row("a.rs", 5), row("b.rs", 0)]);
         assert_eq!(lacking.check().failures().count(), 1);
         assert!(lacking.to_string().contains("not in the profile: NO REASON"));
     }
 
     #[test]
     fn reads_reasons() {
-        let reason = |file, line, why| Reason { file, line, why };
+        let reason = |file, line, reason| Reason { file, line, reason };
         assert_eq!(
             reasons("# x\na.rs\n\t}\n\t\tnone\n\t}\n\t\tsome\nb.rs\n\tx()\n\t\tnone\n"),
             [

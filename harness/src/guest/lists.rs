@@ -83,7 +83,7 @@ const STOCK_TIMENS: &[Program] = &[
 ];
 
 /// The tests of time namespaces that the series adds.
-const OUR_TIMENS: &[Program] = &[
+const SERIES_TIMENS: &[Program] = &[
     program("timens/vdso_no_syscall", 120),
     program("timens/vdso_no_syscall_32", 120),
     program("timens/vdso_no_syscall_x32", 120),
@@ -212,10 +212,10 @@ const READERS_IN_NAMESPACE: [Program; READERS_ON_HOST.len()] = {
 const LIST: List = List {
     name: "selftests",
     note: "",
-    machine: Machine::Fast,
+    machine: Machine::TwoCpus,
     arguments: &[],
     busy_host: false,
-    groups: &[STOCK_TIMENS, OUR_TIMENS, OTHERS],
+    groups: &[STOCK_TIMENS, SERIES_TIMENS, OTHERS],
 };
 
 /// All selftests.
@@ -234,7 +234,7 @@ pub static NO_VDSO: List =
 
 /// For kernels with the vDSO of the other implementation.
 pub static OTHER_VDSO: List =
-    List { name: "other-vdso", groups: &[STOCK_TIMENS, OUR_TIMENS], ..LIST };
+    List { name: "other-vdso", groups: &[STOCK_TIMENS, SERIES_TIMENS], ..LIST };
 
 /// With a clock source that user space can't read, so the vDSO makes the system call.
 pub static NO_COUNTER: List = List {
@@ -268,7 +268,7 @@ pub static RACE: List = List {
 
 /// The same with four CPUs.
 pub static WIDE_RACE: List =
-    List { name: "wide-race", note: ", 4 CPUs", machine: Machine::Wide, ..RACE };
+    List { name: "wide-race", note: ", 4 CPUs", machine: Machine::FourCpus, ..RACE };
 
 /// Container runtimes and people's tools.
 pub static CLIENTS: List = List {
