@@ -31,37 +31,81 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Boot the Rust kernel, use time namespaces with real tools, and check the session.
+    /// Boot the Rust kernel, use time namespaces with real tools, and check the results.
+    ///
+    /// Builds the kernel and the selftests first: about 20 minutes on two cores, the first time.
     Run,
     /// Boot a kernel to a shell, or run one command on it.
+    ///
+    /// `./timens shell -- COMMAND` prints the output of COMMAND and returns its exit status. Without a
+    /// command, `exit` or Ctrl-A X ends the guest.
     Shell(interactive::ShellOptions),
-    /// Run every test, on the Rust kernel and on the C kernel.
+    /// Run every test that takes less than an hour, on the Rust kernel and on the C kernel.
+    ///
+    /// Kernels: stock (C), rust, and both with the vDSO layout of the other: stock-offset-page and
+    /// rust-stock-vdso. Jobs: selftests, readers (Linux's tests of vDSO, /proc and timers, on the host and
+    /// in a namespace), no-counter (a clock source that the vDSO cannot read), other-vdso; on rust also
+    /// kunit, vdso-images, fuzz and race, both short. Without --kernel and --job it also checks the scripts,
+    /// the format, the figures and the unit tests on the host. About an hour with the first builds.
     Test(Selection),
-    /// Let tasks race for new namespaces on a busy host.
+    /// Race for new namespaces on a busy host: join, write, read, copy and free at the same time.
+    ///
+    /// Kernels: stock, rust, stock-offset-page, rust-stock-vdso. Jobs: race (2 CPUs) and wide-race (4). A
+    /// clock that reads zero or lacks its offset, a torn or stale read, and a write that succeeds after the
+    /// freeze or is refused before it are failures, except on stock, where they are counted: it must show
+    /// its known race.
     Race(race::Options),
     /// Make each allocation of each operation fail once.
+    ///
+    /// Kernels: stock-faults, rust-faults. Job: faults. The error must be the documented one, nothing may be
+    /// left half done, and no memory may leak. About 4 minutes, plus builds.
     Faults(Selection),
-    /// Create, join and close namespaces by the hundred thousand, and look for memory that is left.
+    /// Create, join and close namespaces by the hundred thousand, and check that memory does not grow.
+    ///
+    /// Kernels: stock-bench (the reference for the growth of each slab cache), rust-bench. Job: age.
     Age(age::Options),
     /// Run the same random operations on both kernels, and compare the outcomes.
+    ///
+    /// Kernel: rust, compared with stock. Job: fuzz, once for each seed. A sequence that differs is reduced
+    /// to the operations that make the difference. About one and a half hours for a million operations.
     Fuzz(fuzz::Options),
     /// Run the tests on kernels with sanitizers.
+    ///
+    /// Kernels: rust-kasan and rust-stock-vdso-kasan (KASAN, UBSAN, kmemleak, lockdep), rust-kcsan, and
+    /// stock-kcsan, on which KCSAN must report the C kernel's race. Jobs: kunit, selftests, other-vdso, race,
+    /// wide-race, faults, age, fuzz. About five hours.
     Sanitize(Selection),
-    /// Put mutants into the series, one at a time, and see which checks detect each.
+    /// Apply mutants to the series, one at a time, and run the checks that must detect each.
+    ///
+    /// A mutant is a patch in harness/mutants that breaks the series on purpose. The checks must pass
+    /// without a mutant. About two hours for all mutants.
     Mutants(mutants::Options),
-    /// List the lines of the series' Rust that no test runs.
+    /// List the lines of the series' Rust that the tests do not execute.
+    ///
+    /// Kernels: rust-coverage (jobs kunit, selftests, race, fuzz), rust-stock-vdso-coverage (selftests). At
+    /// least 95 % of the lines must run; each other line needs a reason in harness/coverage/reasons.
     Coverage(Selection),
-    /// Run container runtimes, CRIU and people's tools.
+    /// Run container runtimes, CRIU and the tools of util-linux, unmodified, on both kernels.
+    ///
+    /// Kernels: stock-clients, rust-clients. Jobs: clients (util-linux, manual pages, Go and Rust, crun,
+    /// runc), checkpoint, restore-smaller and restore-larger (CRIU moves a process to another guest). About
+    /// 15 minutes, plus builds.
     Clients(Selection),
     /// Count the instructions of each operation on both kernels.
     Bench(bench::Options),
-    /// Time clock reads in both kernels' vDSO, on this machine.
+    /// Time clock reads in both kernels' vDSO, on this host.
     BenchVdso(bench_vdso::Options),
     /// Build, boot and test each commit of the series.
+    ///
+    /// Each commit must build without a warning and pass Linux's tests of time namespaces. The tests that a
+    /// commit adds or changes must build.
     Bisect(bisect::Options),
-    /// Build the series in other configurations, for other machines, by another compiler.
+    /// Build the series with other configurations, architectures and compilers, at W=1.
+    ///
+    /// A warning about a file of the series is a failure. The rows arm64 and uml also boot. A row whose
+    /// compiler or library is missing is skipped, and names the package.
     Matrix(matrix::Options),
-    /// Run the kernel's own checkers on the series.
+    /// Run the kernel's own checkers on the series: checkpatch, kernel-doc, clippy, sparse and others.
     Check,
     /// Print the cover letter of the series.
     CoverLetter,
@@ -71,9 +115,9 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Let rust-analyzer work in the prepared tree.
+    /// Configure rust-analyzer for the prepared tree, out/linux.
     Ide,
-    /// Build one kernel.
+    /// Build one kernel, and print the path of its image.
     Build(build::Options),
     #[command(hide = true)]
     VdsoImages(vdso::check::Options),
@@ -81,13 +125,13 @@ enum Command {
 
 /// Runs the command of that name. Returns the exit status.
 fn run(command: Command, name: &str) -> Result<ExitCode> {
-    // A part of `test`, in a process of its own.
+    // The job vdso-images runs it as a child process.
     if let Command::VdsoImages(options) = &command {
         return vdso::check::run(options).map(status);
     }
     let context = Context::new()?;
     let _lock = match &command {
-        // Two do not use out/, the third locks while it builds.
+        // `shell` locks only while it builds.
         Command::CoverLetter | Command::Figures { .. } | Command::Shell(_) => None,
         Command::Bench(options) if options.only_draws() => None,
         Command::BenchVdso(options) if options.only_draws() => None,
@@ -148,4 +192,56 @@ fn main() -> ExitCode {
             false => ExitCode::FAILURE,
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, collections::BTreeSet, fs, path::PathBuf};
+
+    #[test]
+    fn modules_do_not_import_each_other_in_a_circle() {
+        let src = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+        let (mut sources, mut paths) = (BTreeMap::new(), vec![PathBuf::from(src)]);
+        while let Some(path) = paths.pop() {
+            if let Ok(dir) = fs::read_dir(&path) {
+                paths.extend(dir.map(|entry| entry.unwrap().path()));
+            } else if let Some(name) = path.to_str().unwrap().strip_suffix(".rs") {
+                let module = name.replace(src, "crate").replace('/', "::");
+                let module = module.trim_end_matches("::mod").trim_end_matches("::main");
+                sources.insert(module.to_owned(), fs::read_to_string(path).unwrap());
+            }
+        }
+        let resolve = |module: &String, path: &str| {
+            path.split("::").fold(module.clone(), |found, word| match format!("{found}::{word}") {
+                _ if word == "crate" => word.to_owned(),
+                _ if word == "super" => found.rsplit_once("::").unwrap().0.to_owned(),
+                inner if sources.contains_key(&inner) => inner,
+                _ => found,
+            })
+        };
+        let mut reached = BTreeMap::<_, BTreeSet<_>>::new();
+        for (module, text) in &sources {
+            let text = text.split("#[cfg(test)]").next().unwrap().replace("\npub use", "\nuse");
+            for (_, tree) in text.split(';').filter_map(|item| item.rsplit_once("\nuse ")) {
+                let mut tree = tree.replace(" as ", "::").replace(char::is_whitespace, "");
+                while let Some((head, rest)) = tree.rsplit_once('{') {
+                    let (group, tail) = rest.split_once('}').unwrap();
+                    let prefix = &head[head.rfind([',', '{']).map_or(0, |at| at + 1)..];
+                    let group = group.trim_end_matches(',').replace(',', &format!(",{prefix}"));
+                    tree = format!("{head}{group}{tail}");
+                }
+                let used = tree.split(',').map(|path| resolve(module, path));
+                reached.entry(module).or_default().extend(used.filter(|used| used != module));
+            }
+        }
+        for _ in 0..sources.len().ilog2() {
+            let known = reached.clone();
+            for modules in reached.values_mut() {
+                let more = modules.iter().filter_map(|module| known.get(module)).flatten();
+                *modules = more.chain(&*modules).cloned().collect();
+            }
+        }
+        reached.retain(|module, modules| modules.contains(*module));
+        assert!(reached.is_empty(), "a circle of imports: {:?}", reached.keys());
+    }
 }
