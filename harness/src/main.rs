@@ -23,7 +23,7 @@ use context::Context;
 use std::process::ExitCode;
 
 #[derive(Parser)]
-#[command(name = "timens", version, about)]
+#[command(name = "timens", bin_name = "./timens", version, about)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -31,81 +31,108 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Boot the Rust kernel, use time namespaces with real tools, and check the results.
+    /// Boot the Rust kernel, use time namespaces with real tools, and check the results
     ///
     /// Builds the kernel and the selftests first: about 20 minutes on two cores, the first time.
+    #[command(verbatim_doc_comment)]
     Run,
-    /// Boot a kernel to a shell, or run one command on it.
+    /// Boot a kernel to a shell, or run one command on it
     ///
-    /// `./timens shell -- COMMAND` prints the output of COMMAND and returns its exit status. Without a
-    /// command, `exit` or Ctrl-A X ends the guest.
+    /// Without a command, `exit` powers the guest off, and Ctrl-A X ends it at once.
+    #[command(verbatim_doc_comment)]
     Shell(interactive::ShellOptions),
-    /// Run every test that takes less than an hour, on the Rust kernel and on the C kernel.
+    /// Run every test that takes less than an hour, on the Rust kernel and on the C kernel
     ///
-    /// Kernels: stock (C), rust, and both with the vDSO layout of the other: stock-offset-page and
-    /// rust-stock-vdso. Jobs: selftests, readers (Linux's tests of vDSO, /proc and timers, on the host and
-    /// in a namespace), no-counter (a clock source that the vDSO cannot read), other-vdso; on rust also
-    /// kunit, vdso-images, fuzz and race, both short. Without --kernel and --job it also checks the scripts,
-    /// the format, the figures and the unit tests on the host. About an hour with the first builds.
+    /// Kernels: stock (the C kernel) and rust: selftests, readers, no-counter;
+    ///          rust also: kunit, vdso-images, fuzz, race (the last two are short);
+    ///          stock-offset-page and rust-stock-vdso (the other's vDSO layout): other-vdso.
+    /// readers are Linux's tests of the vDSO, /proc and timers, on the host and in a namespace.
+    /// no-counter boots with a clock source that the vDSO cannot read.
+    ///
+    /// Without --kernel and --job it also checks the scripts, the format of the sources, the figures
+    /// and the unit tests on the host. It takes about an hour, with the first builds.
+    #[command(verbatim_doc_comment)]
     Test(Selection),
-    /// Race for new namespaces on a busy host: join, write, read, copy and free at the same time.
+    /// Race to join, write, read and free namespaces on a busy host
     ///
-    /// Kernels: stock, rust, stock-offset-page, rust-stock-vdso. Jobs: race (2 CPUs) and wide-race (4). A
-    /// clock that reads zero or lacks its offset, a torn or stale read, and a write that succeeds after the
-    /// freeze or is refused before it are failures, except on stock, where they are counted: it must show
-    /// its known race.
+    /// Kernels: stock, rust, stock-offset-page, rust-stock-vdso.
+    /// Jobs: race (2 CPUs), wide-race (4 CPUs).
+    ///
+    /// A failure is a clock that reads zero or lacks its offset, a torn or stale read, and a write
+    /// that succeeds after the freeze or is refused before it. On stock they are only counted, and
+    /// its known race must be among them.
+    #[command(verbatim_doc_comment)]
     Race(race::Options),
-    /// Make each allocation of each operation fail once.
+    /// Make each allocation of each operation fail once
     ///
-    /// Kernels: stock-faults, rust-faults. Job: faults. The error must be the documented one, nothing may be
-    /// left half done, and no memory may leak. About 4 minutes, plus builds.
+    /// Kernels: stock-faults, rust-faults. Job: faults. It takes about 4 minutes, plus builds.
+    ///
+    /// The error must be the C kernel's, nothing may be left half done, and no memory may leak.
+    #[command(verbatim_doc_comment)]
     Faults(Selection),
-    /// Create, join and close namespaces by the hundred thousand, and check that memory does not grow.
+    /// Create, join and close many namespaces, and check that memory does not grow
     ///
-    /// Kernels: stock-bench (the reference for the growth of each slab cache), rust-bench. Job: age.
+    /// Kernels: stock-bench (the reference for each slab cache), rust-bench. Job: age.
+    #[command(verbatim_doc_comment)]
     Age(age::Options),
-    /// Run the same random operations on both kernels, and compare the outcomes.
+    /// Run the same random operations on both kernels, and compare the outcomes
     ///
-    /// Kernel: rust, compared with stock. Job: fuzz, once for each seed. A sequence that differs is reduced
-    /// to the operations that make the difference. About one and a half hours for a million operations.
+    /// Kernel: rust, compared with stock. Job: fuzz, once for each seed.
+    /// A million operations take about an hour and a half.
+    ///
+    /// A sequence that differs is reduced to the operations that make the difference.
+    #[command(verbatim_doc_comment)]
     Fuzz(fuzz::Options),
-    /// Run the tests on kernels with sanitizers.
+    /// Run the tests on kernels with sanitizers
     ///
-    /// Kernels: rust-kasan and rust-stock-vdso-kasan (KASAN, UBSAN, kmemleak, lockdep), rust-kcsan, and
-    /// stock-kcsan, on which KCSAN must report the C kernel's race. Jobs: kunit, selftests, other-vdso, race,
-    /// wide-race, faults, age, fuzz. About five hours.
+    /// Kernels: rust-kasan and rust-stock-vdso-kasan (KASAN, UBSAN, kmemleak, lockdep), rust-kcsan,
+    ///          stock-kcsan (the control: KCSAN must report the C kernel's race).
+    /// Jobs: kunit, selftests, other-vdso, race, wide-race, faults, age, fuzz.
+    /// It takes about five hours.
+    #[command(verbatim_doc_comment)]
     Sanitize(Selection),
-    /// Apply mutants to the series, one at a time, and run the checks that must detect each.
+    /// Apply mutants to the series, one at a time, and run the checks that must detect each
     ///
-    /// A mutant is a patch in harness/mutants that breaks the series on purpose. The checks must pass
-    /// without a mutant. About two hours for all mutants.
+    /// A mutant is a patch in harness/mutants that breaks the series. The checks must pass without
+    /// one. All mutants take about two hours.
+    #[command(verbatim_doc_comment)]
     Mutants(mutants::Options),
-    /// List the lines of the series' Rust that the tests do not execute.
+    /// List the lines of the series' Rust that the tests do not execute
     ///
-    /// Kernels: rust-coverage (jobs kunit, selftests, race, fuzz), rust-stock-vdso-coverage (selftests). At
-    /// least 95 % of the lines must run; each other line needs a reason in harness/coverage/reasons.
+    /// Kernels: rust-coverage: kunit, selftests, race, fuzz; rust-stock-vdso-coverage: selftests.
+    ///
+    /// 95 % of the lines must run. Each other line needs a reason in harness/coverage/reasons.
+    #[command(verbatim_doc_comment)]
     Coverage(Selection),
-    /// Run container runtimes, CRIU and the tools of util-linux, unmodified, on both kernels.
+    /// Run container runtimes, CRIU and the tools of util-linux on both kernels, unmodified
     ///
-    /// Kernels: stock-clients, rust-clients. Jobs: clients (util-linux, manual pages, Go and Rust, crun,
-    /// runc), checkpoint, restore-smaller and restore-larger (CRIU moves a process to another guest). About
-    /// 15 minutes, plus builds.
+    /// Kernels: stock-clients, rust-clients.
+    /// Jobs: clients; checkpoint, restore-smaller, restore-larger (CRIU moves a process to another
+    ///       guest, whose uptime is smaller or larger).
+    /// It takes about 15 minutes, plus builds.
+    #[command(verbatim_doc_comment)]
     Clients(Selection),
     /// Count the instructions of each operation on both kernels.
     Bench(bench::Options),
     /// Time clock reads in both kernels' vDSO, on this host.
     BenchVdso(bench_vdso::Options),
-    /// Build, boot and test each commit of the series.
+    /// Build, boot and test each commit of the series
     ///
-    /// Each commit must build without a warning and pass Linux's tests of time namespaces. The tests that a
-    /// commit adds or changes must build.
+    /// Each commit must build without a warning and pass Linux's tests of time namespaces. If it
+    /// changes tests, they must build.
+    #[command(verbatim_doc_comment)]
     Bisect(bisect::Options),
-    /// Build the series with other configurations, architectures and compilers, at W=1.
+    /// Build the series with other configurations, architectures and compilers
     ///
-    /// A warning about a file of the series is a failure. The rows arm64 and uml also boot. A row whose
-    /// compiler or library is missing is skipped, and names the package.
+    /// A warning at W=1 about a file of the series is a failure. The rows arm64 and uml also run
+    /// tests. A row whose compiler or library is missing is skipped, and names the package.
+    #[command(verbatim_doc_comment)]
     Matrix(matrix::Options),
-    /// Run the kernel's own checkers on the series: checkpatch, kernel-doc, clippy, sparse and others.
+    /// Run the kernel's own checkers on the series
+    ///
+    /// checkpatch, spelling, MAINTAINERS, links, kernel-doc, rustfmt, Sphinx, clippy, rustdoc and
+    /// sparse run on the host; the examples of the documentation run on the kernel rust-lint.
+    #[command(verbatim_doc_comment)]
     Check,
     /// Print the cover letter of the series.
     CoverLetter,

@@ -216,7 +216,7 @@ pub fn make(context: &Context, kernel: &Kernel) -> Result<Command> {
 pub fn plain_make(context: &Context, dir: &Path, build_dir: &Path) -> Command {
     let mut make = Command::new("make");
     make.arg("-C").arg(dir).arg(format!("O={}", build_dir.display()));
-    make.arg(format!("-j{}", context.jobs));
+    make.arg(format!("-j{}", context.parallel_jobs));
     for variable in FOREIGN_VARIABLES {
         make.env_remove(variable);
     }

@@ -98,7 +98,7 @@ impl Toolchain {
 }
 
 /// The number of parallel jobs: `JOBS=`, or one per CPU.
-pub fn jobs() -> Result<usize> {
+pub fn parallel_jobs() -> Result<usize> {
     match env::var("JOBS") {
         Ok(text) if !text.is_empty() => match text.parse() {
             Ok(jobs) if jobs > 0 => Ok(jobs),
