@@ -5,7 +5,7 @@
 use anyhow::{Context as _, Result};
 use std::env;
 
-/// The executor of a guest's instructions.
+/// The accelerator of QEMU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accelerator {
     Kvm,
@@ -13,6 +13,7 @@ pub enum Accelerator {
 }
 
 impl Accelerator {
+    /// Returns the arguments of QEMU.
     pub fn arguments(self) -> [&'static str; 4] {
         match self {
             Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
@@ -28,7 +29,7 @@ impl Accelerator {
         }
     }
 
-    /// The accelerator that `ACCEL=` names.
+    /// Returns the accelerator that `ACCEL=` selects.
     pub fn wanted() -> Result<Option<Self>> {
         match env::var("ACCEL") {
             Ok(text) if !text.is_empty() => Self::parse(&text)

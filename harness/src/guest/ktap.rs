@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Turns a guest's output into results, with the kernel's own KTAP parser.
+//! Parses the output of a guest into results, with the kernel's KTAP parser.
 
 use super::lists::{List, Program};
 use crate::{
@@ -16,17 +16,17 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// The error of a text without a result.
+/// The error of a text without results.
 const NO_RESULTS: &str = "no KTAP results";
 
-/// The parser's findings in one text.
+/// The results and errors of one text.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Parsed {
     pub results: Vec<Outcome>,
     pub errors: Vec<String>,
 }
 
-/// Parses KTAP texts, all with one run of the parser.
+/// Parses KTAP texts with one run of the parser.
 pub fn parse(context: &Context, texts: &[&str]) -> Result<Vec<Parsed>> {
     let mut python = Command::new("python3")
         .args(["-B", "-c", include_str!("ktap.py")])
@@ -38,7 +38,7 @@ pub fn parse(context: &Context, texts: &[&str]) -> Result<Vec<Parsed>> {
         .context("cannot run python3: run `make setup`")?;
     let input = serde_json::to_vec(texts)?;
     let mut pipe = python.stdin.take().context("python3 has no input")?;
-    // The script reads all of its input before it writes. If it ends early, its status is the error.
+    // The script reads all input before it writes. If it ends early, its status is the error.
     let written = pipe.write_all(&input);
     drop(pipe);
     let output = python.wait_with_output()?;
@@ -48,26 +48,26 @@ pub fn parse(context: &Context, texts: &[&str]) -> Result<Vec<Parsed>> {
         bail!("the kernel's KTAP parser failed: {why}");
     }
     written?;
-    serde_json::from_slice(&output.stdout).context("the KTAP parser gave no JSON")
+    serde_json::from_slice(&output.stdout).context("the KTAP parser printed no JSON")
 }
 
-/// One program's part of a guest's output.
+/// The output of one run of a program.
 #[derive(Debug, PartialEq)]
 pub struct Run<'a> {
     pub text: &'a str,
-    /// `None` if it never ended.
+    /// `None` if it did not end.
     exit: Option<i32>,
     seconds: f64,
 }
 
-/// Puts a version line and the plan first, as the kernel's parser needs them. TAP allows the plan at the end.
+/// Adds a version line and moves the plan to the start, as the kernel's parser needs them.
 pub fn plan_first(tap: &str) -> String {
     let (plan, rest): (Vec<_>, Vec<_>) = tap.lines().partition(|line| line.starts_with("1.."));
     let lines = [vec!["TAP version 13"], plan, rest].concat();
     lines.join("\n")
 }
 
-/// The parts of `output` that the program at `path` wrote, one for each run.
+/// Returns the runs of a program in the output of a guest.
 pub fn runs<'a>(mut output: &'a str, path: &str) -> Vec<Run<'a>> {
     let mut runs = vec![];
     while let Some((run, rest)) = next_run(output, path) {
@@ -97,7 +97,7 @@ fn next_run<'a>(output: &'a str, path: &str) -> Option<(Run<'a>, &'a str)> {
     Some((run, tail))
 }
 
-/// The checks of a guest that ran the programs of `list`. `note` is the kernel's.
+/// Returns the checks of a guest that ran the programs of `list`. `note` is the kernel's.
 pub fn programs(
     context: &Context,
     list: &List,
@@ -138,7 +138,7 @@ pub fn programs(
     Ok(checks)
 }
 
-/// Puts each result on a line of its own: timers/posix_timers prints the reason of a failure before it.
+/// Starts a line for each result. timers/posix_timers prints the reason of a failure in front of it.
 fn results_on_own_lines(tap: &str) -> Cow<'_, str> {
     match tap.contains("..not ok ") {
         true => tap.replace("..not ok ", "..\nnot ok ").into(),
@@ -146,7 +146,7 @@ fn results_on_own_lines(tap: &str) -> Cow<'_, str> {
     }
 }
 
-/// The one result of a program that prints no KTAP.
+/// Returns the result of a program that does not print KTAP.
 fn by_exit_status(run: &Run) -> Outcome {
     let (status, reason) = match run.exit {
         Some(0) => (Status::Passed, String::new()),
@@ -156,7 +156,7 @@ fn by_exit_status(run: &Run) -> Outcome {
     Outcome::new("", status, reason)
 }
 
-/// The reason of an exit status that is a failure.
+/// Explains an exit status that is a failure.
 fn failed_exit(exit: Option<i32>, text: &str) -> String {
     match exit {
         Some(127) => "was not built".to_owned(),
@@ -166,14 +166,14 @@ fn failed_exit(exit: Option<i32>, text: &str) -> String {
     }
 }
 
-/// The name of the one result that stands for all tests of a program that are not judged.
+/// The name of the result that sums up the tests of a program that are not judged.
 pub const NOT_JUDGED: &str = "(not judged)";
 
-/// The results that are judged, and one skipped result for the others.
+/// Replaces the tests that are not judged by one skipped result.
 fn set_unjudged_aside(program: &Program, results: Vec<Outcome>) -> Vec<Outcome> {
     let (mut kept, mut cannot_run, mut unjudged) = (vec![], 0, vec![]);
     for mut result in results {
-        // ksft_test_result_skip() prints the test's name in the place of the reason.
+        // ksft_test_result_skip() prints the name instead of the reason.
         if result.name.is_empty() && result.status == Status::Skipped {
             result.name.clone_from(&result.reason);
         }
@@ -198,10 +198,10 @@ fn set_unjudged_aside(program: &Program, results: Vec<Outcome>) -> Vec<Outcome> 
     kept
 }
 
-/// The verdict on each test over all tries of its program, and the tests whose tries ended differently.
+/// Judges each test over all tries of its program. Also returns the tests that did not pass every time.
 ///
-/// A test has passed if it passed once. It has failed if it failed every time that it ran. It is skipped
-/// if it never ran.
+/// A test passes if it passed once. It fails if it failed every time that it ran. It is skipped if it
+/// never ran.
 fn over_all_tries(tries: Vec<Vec<Outcome>>) -> (Vec<Outcome>, Vec<Unsteady>) {
     if tries.is_empty() {
         return (vec![Outcome::failure("did not run")], vec![]);
@@ -220,7 +220,7 @@ fn over_all_tries(tries: Vec<Vec<Outcome>>) -> (Vec<Outcome>, Vec<Unsteady>) {
     for name in names {
         let outcomes = tests.remove(&name).unwrap_or_default();
         if !many {
-            // Results of one name in one try are all kept.
+            // Several results may have one name.
             results.extend(outcomes);
             continue;
         }
@@ -230,7 +230,7 @@ fn over_all_tries(tries: Vec<Vec<Outcome>>) -> (Vec<Outcome>, Vec<Unsteady>) {
             [Status::Passed, Status::Failed, Status::Skipped].map(of);
         let bad = last(Status::Failed).or(last(Status::Skipped));
         if name.is_empty() {
-            // An error of the whole program, which a good try does not have.
+            // An error of the program. A good try has none.
             passed = count.saturating_sub(failed + skipped);
         }
         match last(Status::Passed).or(bad) {
@@ -246,7 +246,7 @@ fn over_all_tries(tries: Vec<Vec<Outcome>>) -> (Vec<Outcome>, Vec<Unsteady>) {
     (results, unsteady)
 }
 
-/// The results of several checks as those of one.
+/// Returns the results of several checks as those of one.
 pub fn flatten(checks: Vec<Check>) -> Vec<Outcome> {
     let mut outcomes = vec![];
     for check in checks {
@@ -258,7 +258,7 @@ pub fn flatten(checks: Vec<Check>) -> Vec<Outcome> {
     outcomes
 }
 
-/// The results of one run: those of its KTAP, and a failure if the exit status disagrees with them.
+/// Returns the results of one run, and a failure if the exit status disagrees with them.
 fn judge(run: Run, parsed: Parsed) -> Vec<Outcome> {
     let failure = |reason: String| Outcome::failure(reason);
     let mut results = parsed.results;
@@ -289,7 +289,7 @@ fn last_line(text: &str) -> &str {
     text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("no output")
 }
 
-/// The results of a text that is KTAP. No result at all is a failure.
+/// Returns the results of a KTAP text. A text without results is a failure.
 pub fn results(context: &Context, text: &str) -> Result<Vec<Outcome>> {
     let parsed = parse(context, &[text])?.pop().unwrap_or_default();
     let mut results = parsed.results;
@@ -334,14 +334,14 @@ mod tests {
             .map(|test| (&*test.name, test.passed, test.failed, test.skipped))
             .collect();
         assert_eq!(counts, [("a", 0, 2, 1), ("b", 1, 1, 1), ("c", 0, 0, 3)]);
-        // An error of the whole program is not in a good try.
+        // An error of the program. The second try has none.
         let good = vec![outcome("a", Passed)];
         let hung = vec![outcome("", Failed)];
         let (results, unsteady) = over_all_tries(vec![hung.clone(), good]);
         assert_eq!((results[0].status, results.len()), (Passed, 1));
         assert_eq!((unsteady[0].passed, unsteady[0].failed), (1, 1));
         assert_eq!(over_all_tries(vec![hung.clone(), hung]).0[0].status, Failed);
-        // One try is taken as it is.
+        // One try is not judged.
         let (results, unsteady) = over_all_tries(vec![a_try(Failed, Passed, Skipped)]);
         assert_eq!((results.len(), unsteady.len()), (3, 0));
         assert_eq!(over_all_tries(vec![]).0[0].reason, "did not run");
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_that_are_not_judged_are_one_skip() {
+    fn tests_that_are_not_judged_are_one_skipped_result() {
         let abi = READERS.programs().find(|program| program.path == "vDSO/vdso_test_abi").unwrap();
         let program = Program { unjudged: &["ITIMER_PROF"], ..*abi };
         let outcomes = vec![
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_frames_of_a_program() {
+    fn all_runs_of_a_program_are_found() {
         let found = &runs(OUTPUT, "a/b")[..];
         assert!(matches!(found, [Run { text: "ok 1 x\n", exit: Some(0), seconds: 2.5 }]));
         let exits: Vec<_> = runs(OUTPUT, "a/c").iter().map(|run| run.exit).collect();

@@ -9,7 +9,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// A child that does not outlive its owner.
+/// A child process that is killed when the value is dropped.
 pub struct KillOnDrop(pub Child);
 
 impl Drop for KillOnDrop {
@@ -20,7 +20,7 @@ impl Drop for KillOnDrop {
     }
 }
 
-/// Starts a guest with its own errors in a log.
+/// Starts QEMU with its output in a log.
 pub fn start(qemu: &mut Command, errors: &Path) -> Result<KillOnDrop> {
     let log =
         fs::File::create(errors).with_context(|| format!("cannot write {}", errors.display()))?;
@@ -33,7 +33,7 @@ pub fn start(qemu: &mut Command, errors: &Path) -> Result<KillOnDrop> {
     Ok(KillOnDrop(child))
 }
 
-/// A file's text, or an empty text if QEMU never made the file.
+/// Reads a text file. It is empty if QEMU has not created it.
 pub fn read_lossy(path: &PathBuf) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }
