@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Creates, joins and closes namespaces by the thousand, and looks whether memory is left behind.
+//! Creates, joins and closes namespaces, and checks that memory does not grow.
 //!
-//! The guest's program, harness/guest/age.c, describes a cycle.
+//! harness/guest/age.c describes a cycle.
 
 use super::findings::{Findings, Place};
 use crate::{
@@ -16,25 +16,23 @@ use std::{
     time::Duration,
 };
 
-/// The cycles of a short run.
+/// The number of cycles of a short run.
 pub const SHORT: u32 = 4000;
 
-/// The parts of the cycles, each of which ends with a sample.
+/// The number of parts. Each ends with a sample.
 const PARTS: u32 = 20;
-/// The least number of samples.
 const MIN_SAMPLES: usize = 8;
-/// The limit of the growth in bytes for each namespace: less than the size of any object that could be left.
+/// The maximum growth per namespace in bytes, less than the size of any object of a namespace.
 const MAX_BYTES: f64 = 48.0;
-/// The limit of the growth in objects of one cache for each namespace, beyond that of the C kernel.
+/// The maximum growth per namespace in objects of one cache, beyond that of the C kernel.
 const MAX_OBJECTS: f64 = 0.01;
-/// vmalloc() frees these only when there are thousands, so their number at the end is arbitrary. They do not
-/// count. An area that is left behind has pages, which do.
+/// vmalloc() frees these by the thousand, so they do not count. The pages of an area that leaks do.
 const LAZILY_FREED: &str = "vmap_area";
 
-/// The memory after one part.
+/// The memory in use after one part.
 #[derive(Default)]
 struct Sample {
-    /// The number of namespaces so far.
+    /// The number of namespaces until then.
     events: f64,
     bytes: f64,
     /// The bytes of the objects in [`LAZILY_FREED`].
@@ -42,7 +40,7 @@ struct Sample {
     counts: BTreeMap<String, f64>,
 }
 
-/// The memory over a whole run.
+/// The memory in use during a run.
 #[derive(Default)]
 pub struct MemoryGrowth {
     samples: Vec<Sample>,
@@ -74,7 +72,7 @@ pub fn parse(output: &str) -> Result<MemoryGrowth> {
 }
 
 impl MemoryGrowth {
-    /// The growth of `value` for each namespace, once the kernel is warm.
+    /// Returns the growth of `value` per namespace, without the first quarter of the run.
     fn slope_of(&self, value: impl Fn(&Sample) -> f64) -> f64 {
         let points: Vec<_> = self.samples[self.samples.len() / 4..]
             .iter()
@@ -91,7 +89,7 @@ impl MemoryGrowth {
         self.slope_of(|sample| sample.counts.get(name).copied().unwrap_or_default())
     }
 
-    /// The caches and their growth for each namespace, the largest growth first.
+    /// Returns the caches and their growth per namespace, the largest first.
     fn growing(&self) -> Vec<(&str, f64)> {
         let names: BTreeSet<_> =
             self.samples.iter().flat_map(|sample| sample.counts.keys()).collect();
@@ -101,7 +99,7 @@ impl MemoryGrowth {
         growing
     }
 
-    /// The failures, compared with the same run on the C kernel.
+    /// Returns the failures, compared with the same run on the C kernel.
     pub fn failures(&self, stock: &Self) -> Vec<String> {
         let mut failures = vec![];
         let bytes = self.growth_in_bytes();
@@ -145,8 +143,8 @@ impl fmt::Display for MemoryGrowth {
     }
 }
 
-/// Runs so many cycles, and judges the memory by itself. A kernel with sanitizers keeps freed memory: there
-/// only its reports count.
+/// Runs the cycles and checks the growth. A kernel with sanitizers keeps freed memory: only its reports
+/// count.
 pub fn run(place: Place, cycles: u32) -> Result<Findings> {
     let transcript = boot(place, cycles)?;
     let mut failures = transcript.failures(place.kernel);
@@ -185,7 +183,7 @@ fn boot(place: Place, cycles: u32) -> Result<Transcript> {
     let counted = |sample: &Sample| sample.counts.keys().any(|name| name.starts_with("kmalloc"));
     ensure!(
         growth.samples.iter().all(counted),
-        "the guest counted no objects: see /proc/slabinfo there"
+        "the guest counted no objects: see its /proc/slabinfo"
     );
     Ok(transcript)
 }
@@ -209,14 +207,14 @@ mod tests {
     }
 
     #[test]
-    fn noise_and_warming_up_are_no_leak() {
+    fn noise_and_warm_up_are_no_leak() {
         let warm = |part: u32| if part < 4 { part * 100_000 } else { 400_000 };
         let noisy = growth(warm, |part| 500 + part % 3);
         assert_eq!(noisy.failures(&noisy), [""; 0]);
     }
 
     #[test]
-    fn an_object_each_time_is_a_leak() {
+    fn an_object_per_namespace_is_a_leak() {
         let stock = growth(|_| 1_000_000, |_| 500);
         let leaky = growth(|part| 1_000_000 + part * 100 * 64, |part| part * 100);
         let failures = leaky.failures(&stock);
@@ -240,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn growth_that_the_c_kernel_has_too_is_no_leak() {
+    fn growth_on_both_kernels_is_no_leak() {
         let late = || growth(|_| 1_000_000, |part| part * 20);
         assert_eq!(late().failures(&late()), [""; 0]);
     }
