@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `age`: namespaces by the hundred thousand on both kernels, and whether memory is left behind.
+//! `age`: many namespaces on both kernels, whose memory must not grow.
 
 use super::plan::{Plan, Selection};
 use crate::{
@@ -14,21 +14,20 @@ use clap::Args;
 
 #[derive(Args)]
 pub struct Options {
-    /// The number of namespaces. Three of four are joined, by default 100,500.
+    /// The number of namespaces. Three of four are joined.
     #[arg(long, default_value_t = 134_000, value_parser = clap::value_parser!(u32).range(2_000..))]
     cycles: u32,
     #[command(flatten)]
     selection: Selection,
 }
 
-/// The kernels with the ordinary allocator, which counts its objects. The C kernel comes first, as the
-/// reference.
+/// Kernels whose allocator counts its objects. The C kernel comes first, as the reference.
 fn plan(cycles: u32) -> Plan {
     let jobs = vec![Job::Age { cycles }];
     Plan::new("age", vec![(&STOCK_BENCH, jobs.clone()), (&RUST_BENCH, jobs)])
 }
 
-/// Runs both kernels, and compares the growth of each cache.
+/// Runs the plan, and compares the growth on both kernels.
 pub fn age(context: &Context, options: &Options) -> Result<bool> {
     let plan = plan(options.cycles).select(&options.selection)?;
     let mut growths = vec![];

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `bisect`: each commit of the series builds without a warning, boots, and passes the kernel's own
-//! tests of time namespaces. They are built in one directory, one after the other. So are the tests
-//! that a commit adds or changes.
+//! `bisect`: each commit of the series builds without a warning, boots, and passes Linux's tests of time
+//! namespaces. The tests that a commit adds or changes must build. All commits share a build directory.
 
 use crate::{
     context::Context,
-    guest::{initramfs, lists::STOCK},
+    guest::{initramfs, ktap, lists::STOCK},
     jobs::{programs, Place},
     kernel::{
         build::{self, Build},
@@ -35,18 +34,18 @@ pub struct Options {
     /// The number of the first commit.
     #[arg(long, default_value_t = 1)]
     from: usize,
-    /// The number of the last commit; without it, the last of the series.
+    /// The number of the last commit [default: that of the last one in the series].
     #[arg(long)]
     to: Option<usize>,
 }
 
 impl Options {
-    /// The part of a series of `count` commits that is asked for, counted from 0.
+    /// Returns the selected part of a series of `count` commits, counted from 0.
     fn part(&self, count: usize) -> Result<std::ops::Range<usize>> {
         let to = self.to.unwrap_or(count);
         ensure!(
             0 < self.from && self.from <= to && to <= count,
-            "the series has commits 1 to {count}: no part of it is from {} to {to}",
+            "the series has commits 1 to {count}: it has no part from {} to {to}",
             self.from
         );
         Ok(self.from - 1..to)
@@ -83,11 +82,11 @@ pub fn bisect(context: &Context, options: &Options) -> Result<bool> {
     session.finish("bisect", "")
 }
 
-/// The commits of the series, the first one first.
+/// Returns the commits of the series, the first one first.
 fn commits(context: &Context) -> Result<Vec<Commit>> {
     let log = git(context, &["log", "--reverse", "--format=%H %s", "base..series"])?;
     let commit = |(index, line): (usize, &str)| {
-        let (id, subject) = line.split_once(' ').context("git log gives no subject")?;
+        let (id, subject) = line.split_once(' ').context("git log printed no subject")?;
         Ok(Commit { number: index + 1, id: id.to_owned(), subject: subject.to_owned() })
     };
     log.lines().enumerate().map(commit).collect()
@@ -115,16 +114,11 @@ fn try_commit(context: &Context, step: &Step, commit: &Commit) -> Result<Vec<Out
     // The last value of an argument counts.
     let kind = format!("TIMENS_KIND={}", implementation(&build.config()?));
     let place = Place { context, step, kernel: KERNEL, arguments: &[kind] };
-    for check in programs::run(place, &STOCK, &[])?.checks {
-        for result in check.results {
-            let name = format!("{} {}", check.name, result.name);
-            outcomes.push(Outcome::new(name.trim(), result.status, result.reason));
-        }
-    }
+    outcomes.extend(ktap::flatten(programs::run(place, &STOCK, &[])?.checks));
     Ok(outcomes)
 }
 
-/// Builds the tests of time namespaces as they are in the tree, from nothing.
+/// Builds the tests of time namespaces in the tree from scratch.
 fn build_tests(context: &Context, step: &Step, build: &Build) -> Result<()> {
     let dir = build.dir.with_file_name("bisect-selftests");
     if dir.exists() {
@@ -134,8 +128,8 @@ fn build_tests(context: &Context, step: &Step, build: &Build) -> Result<()> {
     selftests::build_in(context, step, &build.source, &dir, &build.variables, &options)
 }
 
-/// Checks a commit out and returns the files that it changes. Their times become now, whatever their times
-/// were, so that their objects are compiled and warn.
+/// Checks a commit out and returns the files that it changes. Updates their times, so that their objects are
+/// compiled and warn.
 fn check_out(context: &Context, commit: &Commit) -> Result<String> {
     let tree = context.tree_of(Tree::Bisect);
     work_tree(context, &tree, &commit.id)?;
@@ -151,22 +145,21 @@ fn check_out(context: &Context, commit: &Commit) -> Result<String> {
     Ok(files)
 }
 
-/// The build of the commit in the tree: that of the whole series, without the options that the commit does
-/// not know.
+/// Returns the build of the commit in the tree, without the options that the commit does not have.
 fn commit_build(context: &Context, step: &Step) -> Result<Build> {
     let mut build = Build::of(context, KERNEL)?;
     let known = kconfig_options(&build.source, r"^\s*(menu)?config [A-Z0-9_]+")?;
     let (fragments, dropped) = without_unknown(&build.fragments, &known);
     if !dropped.is_empty() {
-        step.print(&format!("options that this commit does not know: {}", dropped.join(", ")));
+        step.print(&format!("options that this commit does not have: {}", dropped.join(", ")));
     }
-    // Other options may be new as well: each commit is configured anew.
+    // Configure each commit again, as other options may be new.
     let head = git_in(&build.source, &["rev-parse", "HEAD"])?;
     build.fragments = format!("# {}\n{fragments}", head.trim());
     Ok(build)
 }
 
-/// Fragments without the lines for options that are not known, and these.
+/// Removes the lines for unknown options. Returns the rest and the removed options.
 fn without_unknown<'a>(fragments: &'a str, known: &BTreeSet<String>) -> (String, Vec<&'a str>) {
     let mut kept = String::new();
     let mut dropped = vec![];
@@ -182,7 +175,7 @@ fn without_unknown<'a>(fragments: &'a str, known: &BTreeSet<String>) -> (String,
     (kept, dropped)
 }
 
-/// The implementation and vDSO of a configuration, as the guest's init names them.
+/// Returns the name of a configuration's implementation and vDSO in harness/guest/init.
 fn implementation(config: &str) -> &'static str {
     let has = |wanted| config.lines().any(|line| line == wanted);
     let page = has("CONFIG_TIME_NS_OFFSET_PAGE=y");
@@ -212,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_lies_in_the_series() {
+    fn a_part_is_in_the_series() {
         let part = |from, to| Options { from, to }.part(18);
         assert_eq!(part(1, None).unwrap(), 0..18);
         assert_eq!(part(5, Some(8)).unwrap(), 4..8);

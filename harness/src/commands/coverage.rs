@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `coverage`: the lines of the series' Rust that the tests run.
+//! `coverage`: the lines of the series' Rust that the tests execute.
 
 mod lines;
 mod profile;
@@ -21,7 +21,7 @@ use lines::CoveredLines;
 use profile::{counters_in, lcov, parse_lcov, LineCounts, Profile};
 use std::{collections::BTreeMap, fs};
 
-/// The kernels that count. The second switches the vDSO's pages in another way.
+/// The kernels differ in the code that switches the vDSO's pages.
 fn plan() -> Plan {
     let selftests = Job::Programs(&SELFTESTS);
     let race = Job::Race { cpus: 2, rounds: Rounds::of(500) };
@@ -71,7 +71,7 @@ fn image(context: &Context, kernel: &Kernel) -> Result<Vec<u8>> {
     fs::read(&image).with_context(|| format!("cannot read {}", image.display()))
 }
 
-/// The number of times that each line ran on a kernel, by the counters in its guests' outputs.
+/// Counts the executions of each line on a kernel, by the counters in the outputs of its guests.
 fn count(
     context: &Context,
     step: &Step,

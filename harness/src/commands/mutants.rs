@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `mutants`: defects that are put into the series on purpose, one at a time, and the checks that detect each.
+//! `mutants`: patches that break the series, one at a time, and the checks that must detect each.
 //!
-//! They are the patches in harness/mutants, which name the checks that must detect them. Before that these
-//! checks must find nothing in the series as it is: a check that always fails detects nothing.
+//! The patches are in harness/mutants, and name the checks. These must first pass without a mutant.
 
 use super::plan::{build_kernel, pack};
 use crate::{
@@ -21,12 +20,12 @@ use anyhow::{bail, ensure, Context as _, Result};
 use clap::Args;
 use std::{fmt, fs, path::PathBuf};
 
-/// The words before the names of the checks that must detect a mutant.
+/// The text in front of the names of checks in a mutant.
 const SEEN_BY: &str = "Seen by: ";
 
 #[derive(Args)]
 pub struct Options {
-    /// The names of mutants: the files in harness/mutants without their ending. All by default.
+    /// Names of mutants: the files in harness/mutants without their ending [default: all].
     names: Vec<String>,
 }
 
@@ -35,14 +34,14 @@ struct Detector {
     name: &'static str,
     kernel: &'static Kernel,
     jobs: &'static [Job],
-    /// The findings that count.
+    /// The findings that detect a mutant.
     finds: FindingKind,
 }
 
-/// The findings of a detector that count.
+/// The findings that detect a mutant.
 #[derive(Clone, Copy, PartialEq)]
 enum FindingKind {
-    /// Failures of tests that run once; tests that run again are unsteady by themselves.
+    /// Failures of tests, except of those that are unsteady.
     Failures,
     /// Reports of KASAN, UBSAN, kmemleak and lockdep.
     Sanitizers,
@@ -83,7 +82,7 @@ impl Detector {
         detector.with_context(|| format!("there is no check {name}"))
     }
 
-    /// Runs the check on the kernel as it was built. Returns the findings that count.
+    /// Runs the check without builds. Returns the findings that detect a mutant.
     fn run(&self, context: &Context, step: &Step) -> Result<Vec<String>> {
         let mut found = vec![];
         for job in self.jobs {
@@ -95,7 +94,7 @@ impl Detector {
 
     fn select(&self, findings: &Findings) -> Result<Vec<String>> {
         let transcripts = &findings.transcripts;
-        // A busy host can be the reason.
+        // The host may be too busy.
         if let Some(slow) = transcripts.iter().find(|transcript| transcript.timed_out) {
             bail!(slow.errors.join("; "));
         }
@@ -122,10 +121,10 @@ impl Detector {
                 races.map(|race| crate::guest::kcsan::title(race).to_owned()).collect()
             }
         };
-        // Silence proves something only if the run is good otherwise.
+        // Without findings, the run must have no other error.
         let errors: Vec<_> = transcripts.iter().flat_map(|transcript| &transcript.errors).collect();
         if let (true, Some(error)) = (found.is_empty(), errors.first()) {
-            bail!("the run has an error that does not count: {error}");
+            bail!("the run has another error: {error}");
         }
         Ok(found)
     }
@@ -141,7 +140,7 @@ struct Mutant {
 }
 
 impl Mutant {
-    /// Reads the text above a patch.
+    /// Parses the text at the start of a patch.
     fn read(patch: PathBuf) -> Result<Self> {
         let file = patch.display();
         let text = fs::read_to_string(&patch).with_context(|| format!("cannot read {file}"))?;
@@ -163,7 +162,7 @@ impl Mutant {
     }
 }
 
-/// The kernels of detectors, each once.
+/// Returns the kernels of detectors, without duplicates.
 fn kernels(detectors: impl Iterator<Item = &'static Detector>) -> Vec<&'static Kernel> {
     let mut kernels = vec![];
     for detector in detectors {
@@ -174,7 +173,7 @@ fn kernels(detectors: impl Iterator<Item = &'static Detector>) -> Vec<&'static K
     kernels
 }
 
-/// The parents of a kernel that are built from the same mutated tree come first.
+/// Returns the kernels and their parents, in the order of their builds.
 fn builds(kernels: &[&'static Kernel]) -> Vec<&'static Kernel> {
     let mut all = vec![];
     for kernel in kernels.iter().flat_map(|kernel| kernel.with_parents()) {
@@ -185,13 +184,13 @@ fn builds(kernels: &[&'static Kernel]) -> Vec<&'static Kernel> {
     all
 }
 
-/// The steps for one mutant, or for the series without one: the kernels, their archives, and the checks.
+/// Counts the steps for a mutant, or for none: the kernels, their archives, and the checks.
 fn steps(detectors: &[&'static Detector]) -> usize {
     let kernels = kernels(detectors.iter().copied());
     builds(&kernels).len() + kernels.len() + detectors.len()
 }
 
-/// Puts each mutant into the series, and runs the checks that must detect it.
+/// Applies each mutant and runs the checks that must detect it.
 pub fn mutants(context: &Context, options: &Options) -> Result<bool> {
     let mutants = read(context, &options.names)?;
     let needed = |detector: &&Detector| {
@@ -237,7 +236,7 @@ pub fn mutants(context: &Context, options: &Options) -> Result<bool> {
                 }
             }
         });
-        // The next mutant needs the trees as they were, and nothing else may boot these kernels.
+        // Remove the mutant and the kernels that have it.
         prepare_trees(context, &kernels)?;
         for kernel in kernels {
             let image = context.kernel_image(kernel);
@@ -251,7 +250,7 @@ pub fn mutants(context: &Context, options: &Options) -> Result<bool> {
     session.finish("mutants", &table.to_string())
 }
 
-/// The mutants of these names, or all.
+/// Reads the mutants of these names, or all.
 fn read(context: &Context, names: &[String]) -> Result<Vec<Mutant>> {
     let dir = context.top.join("harness/mutants");
     let mut paths: Vec<_> = names.iter().map(|name| dir.join(format!("{name}.patch"))).collect();
@@ -264,7 +263,7 @@ fn read(context: &Context, names: &[String]) -> Result<Vec<Mutant>> {
     paths.into_iter().map(Mutant::read).collect()
 }
 
-/// The trees of kernels, each once.
+/// Returns the trees of kernels, without duplicates.
 fn trees(kernels: &[&'static Kernel]) -> Vec<Tree> {
     let mut trees: Vec<_> = kernels.iter().map(|kernel| kernel.tree).collect();
     trees.sort();
@@ -277,7 +276,7 @@ fn prepare_trees(context: &Context, kernels: &[&'static Kernel]) -> Result<()> {
     trees.try_for_each(|tree| prepare(context, tree))
 }
 
-/// Builds the kernels of detectors from the trees as they are now, and runs the detectors.
+/// Builds the kernels of detectors and runs the detectors.
 fn run(
     session: &mut Session<'_>,
     name: &str,
@@ -292,7 +291,7 @@ fn run(
     for kernel in kernels {
         ready &= pack(session, kernel);
     }
-    ensure!(ready, "the kernels of {name} could not be built");
+    ensure!(ready, "the kernels of {name} were not built");
     let context = session.context;
     for detector in detectors {
         let title = format!("{name}: {}", detector.name);
@@ -305,7 +304,7 @@ fn run(
     Ok(())
 }
 
-/// The first finding, and the number of the others.
+/// Returns the first finding, and the number of the others.
 fn first(found: &[String]) -> String {
     match found {
         [] => String::new(),
@@ -314,7 +313,7 @@ fn first(found: &[String]) -> String {
     }
 }
 
-/// The mutants: name, description, and the findings of each check.
+/// The rows of the report: mutant, description, and findings of each check.
 struct Table(Vec<[String; 3]>);
 
 impl fmt::Display for Table {
@@ -355,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn all_mutants_can_be_read() {
+    fn all_mutants_are_valid() {
         let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/mutants");
         for entry in fs::read_dir(dir).unwrap() {
             Mutant::read(entry.unwrap().path()).unwrap();

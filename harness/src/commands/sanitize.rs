@@ -14,10 +14,10 @@ use crate::{
 };
 use anyhow::Result;
 
-/// The rounds of races on a kernel with KASAN, which takes several times as long for each as KCSAN.
+/// Fewer rounds, as each takes several times as long as with KCSAN.
 const KASAN: Rounds = Rounds::of(200);
 const KCSAN: Rounds = Rounds::of(500);
-/// With more namespaces that end: KCSAN sees one that is freed while it is read once in thousands.
+/// KCSAN finds one in thousands of namespaces that are freed while they are read.
 const KCSAN_ENDS: Rounds = Rounds { ends: 20_000, ..KCSAN };
 
 fn plan() -> Plan {
@@ -40,13 +40,13 @@ fn plan() -> Plan {
                     fuzz(20),
                 ],
             ),
-            // Only the code that this vDSO alone has.
+            // Only the tests of the vDSO.
             (&RUST_STOCK_VDSO_KASAN, vec![Job::Programs(&OTHER_VDSO), race(2, KASAN)]),
             (
                 &RUST_KCSAN,
                 vec![Job::Kunit, selftests, race(2, KCSAN_ENDS), race(4, KCSAN), age, fuzz(120)],
             ),
-            // The control, on which KCSAN must report the C kernel's race.
+            // The control: KCSAN must report the C kernel's race.
             (&STOCK_KCSAN, vec![race(2, KCSAN_ENDS)]),
         ],
     )

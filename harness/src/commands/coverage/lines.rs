@@ -16,9 +16,9 @@ use std::{
 };
 
 /// The percentage of lines that must run.
-const ENOUGH: f64 = 95.0;
+const MIN_PERCENT: f64 = 95.0;
 
-/// The files of which the profile has no line that the series adds, and the reason.
+/// The files whose added lines are not in the profile, and the reason.
 const NOT_IN_PROFILE: [(&str, &str); 4] = [
     ("rust/kernel/error.rs", "an attribute"),
     ("rust/kernel/lib.rs", "modules"),
@@ -26,10 +26,10 @@ const NOT_IN_PROFILE: [(&str, &str); 4] = [
     ("rust/kernel/time.rs", "a module"),
 ];
 
-/// The reasons for lines that no test runs.
+/// The reasons for lines that do not run.
 const REASONS: &str = include_str!("../../../coverage/reasons");
 
-/// The lines of one file: none if the profile has none.
+/// The lines of one file in the profile.
 struct Row {
     file: String,
     lines: usize,
@@ -37,7 +37,7 @@ struct Row {
 }
 
 impl Row {
-    /// The reason reason the profile has none of its lines, if there is one.
+    /// Returns the reason that its lines are not in the profile.
     fn reason(&self) -> Option<&'static str> {
         let reasons = NOT_IN_PROFILE.iter();
         let (_, reason) = reasons.copied().find(|(file, _)| *file == self.file)?;
@@ -45,7 +45,7 @@ impl Row {
     }
 }
 
-/// A line that no test runs, and the reason.
+/// A line that does not run, and the reason.
 struct Missed {
     place: String,
     text: String,
@@ -55,9 +55,9 @@ struct Missed {
 pub struct CoveredLines {
     rows: Vec<Row>,
     missed: Vec<Missed>,
-    /// Lines that have a reason and need none.
+    /// Lines that have a reason but run.
     unused: Vec<String>,
-    /// Items that no kernel is compiled with.
+    /// Items that are not compiled in any kernel.
     left_out: Vec<String>,
 }
 
@@ -75,7 +75,7 @@ impl CoveredLines {
             let source = fs::read_to_string(&path)
                 .with_context(|| format!("cannot read {}", path.display()))?;
             let source: Vec<_> = source.lines().collect();
-            // Tests come last and do not count.
+            // Tests are at the end of a file, and not covered.
             let end = source.iter().position(|line| line.starts_with("#[kunit_tests("));
             let end = end.unwrap_or(source.len());
             let added =
@@ -105,7 +105,7 @@ impl CoveredLines {
             let left_out = left_out.filter(|&(number, _)| added(number));
             covered
                 .left_out
-                .extend(left_out.map(|(number, what)| format!("{file}:{number}: {what}")));
+                .extend(left_out.map(|(number, item)| format!("{file}:{number}: {item}")));
         }
         let unused = reasons.iter();
         covered.unused = unused.map(|reason| format!("{}: {}", reason.file, reason.line)).collect();
@@ -122,7 +122,7 @@ impl CoveredLines {
         covered as f64 * 100.0 / lines as f64
     }
 
-    /// The check of the table: enough lines run, and each other line has a reason.
+    /// Checks that enough lines run, and that each other line has a reason.
     pub fn check(&self) -> Check {
         let mut results = vec![];
         let mut judge = |name: &str, good: bool, reason: String| {
@@ -133,13 +133,13 @@ impl CoveredLines {
             results.push(Outcome::new(name, status, reason));
         };
         let percent = self.percent();
-        let reason = format!("{percent:.1} % of the lines run, {ENOUGH} % must");
-        judge("lines that run", percent >= ENOUGH, reason);
+        let reason = format!("{percent:.1} % of the lines run, {MIN_PERCENT} % must");
+        judge("lines that run", percent >= MIN_PERCENT, reason);
         for missed in self.missed.iter().filter(|missed| missed.reason.is_none()) {
             judge(&missed.place, false, format!("no test runs it: {}", missed.text));
         }
         for line in &self.unused {
-            judge(line, false, "it runs, or is gone, and still has a reason".to_owned());
+            judge(line, false, "it runs or was removed, but still has a reason".to_owned());
         }
         for row in &self.rows {
             let known = row.lines > 0 || row.reason().is_some();
@@ -149,8 +149,7 @@ impl CoveredLines {
     }
 }
 
-/// The items that no kernel with these configurations has: the line's number, the condition and the item.
-/// Imports do not count.
+/// Finds items, except imports, that no configuration compiles. Returns their line numbers and texts.
 fn left_out(source: &[&str], configs: &[String]) -> Vec<(usize, String)> {
     let set = |config: &String, option| config.lines().any(|line| line == format!("{option}=y"));
     let mut found = vec![];
@@ -180,7 +179,7 @@ struct Reason<'a> {
     reason: &'a str,
 }
 
-/// The reasons in a text like [`REASONS`]: files, lines and reasons, each indented deeper.
+/// Parses reasons: files, lines and reasons, each indented deeper.
 fn reasons(text: &str) -> Vec<Reason<'_>> {
     let (mut file, mut line) = ("", "");
     let mut all = vec![];
@@ -240,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_the_profile_lacks_needs_an_excuse() {
+    fn a_file_that_is_not_in_the_profile_needs_a_reason() {
         let row = |file: &str, lines| Row { file: file.to_owned(), lines, covered: lines };
         let covered =
             |rows| CoveredLines { rows, missed: vec![], unused: vec![], left_out: vec![] };
@@ -253,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_reasons() {
+    fn reasons_are_parsed() {
         let reason = |file, line, reason| Reason { file, line, reason };
         assert_eq!(
             reasons("# x\na.rs\n\t}\n\t\tnone\n\t}\n\t\tsome\nb.rs\n\tx()\n\t\tnone\n"),
@@ -266,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_what_a_configuration_leaves_out() {
+    fn items_that_are_not_compiled_are_found() {
         let source = [
             "#[cfg(CONFIG_A)]",
             "fn a() {}",
