@@ -49,8 +49,8 @@ enum Command {
     /// readers are Linux's tests of the vDSO, /proc and timers, on the host and in a namespace.
     /// no-counter boots with a clock source that the vDSO cannot read.
     ///
-    /// Without --kernel and --job it also checks the scripts, the format of the sources, the figures
-    /// and the unit tests on the host. It takes about an hour, with the first builds.
+    /// Without --kernel and --job it also checks the scripts, the format of the sources, the
+    /// figures and the unit tests on the host. It takes about an hour, with the first builds.
     #[command(verbatim_doc_comment)]
     Test(Selection),
     /// Race to join, write, read and free namespaces on a busy host

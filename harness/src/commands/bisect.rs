@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `bisect`: each commit of the series builds without a warning, boots, and passes Linux's tests of time
-//! namespaces. The tests that a commit adds or changes must build. All commits share a build directory.
+//! `bisect`: each commit of the series builds without a warning, boots, and passes Linux's tests of
+//! time namespaces. The tests that a commit adds or changes must build. All commits share a build
+//! directory.
 
 use crate::{
     context::Context,
@@ -128,8 +129,8 @@ fn build_tests(context: &Context, step: &Step, build: &Build) -> Result<()> {
     selftests::build_in(context, step, &build.source, &dir, &build.variables, &options)
 }
 
-/// Checks a commit out and returns the files that it changes. Updates their times, so that their objects are
-/// compiled and warn.
+/// Checks a commit out and returns the files that it changes. Updates their times, so that their
+/// objects are compiled and warn.
 fn check_out(context: &Context, commit: &Commit) -> Result<String> {
     let tree = context.tree_of(Tree::Bisect);
     work_tree(context, &tree, &commit.id)?;

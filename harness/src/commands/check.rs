@@ -30,7 +30,8 @@ static KERNEL: &Kernel = &RUST_LINT;
 /// Six checks of the files, the build and five checks with it, the archive and the guest.
 const STEPS: usize = 6 + 1 + 5 + 2;
 
-/// The remarks of checkpatch that are ignored: the type, a text in the place or the line, and the reason.
+/// The remarks of checkpatch that are ignored: the type, a text in the place or the line, and the
+/// reason.
 const EXCEPTIONS: [(&str, &str, &str); 7] = [
     ("UNKNOWN_COMMIT_ID", "", "the prepared tree has no commits of Linux"),
     ("FILE_PATH_CHANGES", "", "the check of MAINTAINERS covers each file"),
@@ -90,8 +91,8 @@ pub fn check(context: &Context) -> Result<bool> {
     session.finish("check", "")
 }
 
-/// Returns a command that runs a script of the kernel in the prepared tree, with the distribution's Python,
-/// which has the modules.
+/// Returns a command that runs a script of the kernel in the prepared tree, with the distribution's
+/// Python, which has the modules.
 fn script(context: &Context, interpreter: &str, path: &str) -> Command {
     let search = env::var("PATH").unwrap_or_default();
     let mut command = Command::new(interpreter);
@@ -229,7 +230,8 @@ fn patterns(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
 /// The mailing list for Rust.
 const RUST_LIST: &str = "rust-for-linux@vger.kernel.org";
 
-/// Checks that MAINTAINERS has an entry for each new file, and the mailing list for each file in Rust.
+/// Checks that MAINTAINERS has an entry for each new file, and the mailing list for each file in
+/// Rust.
 fn maintainers(context: &Context, series: &Series) -> Result<Vec<Outcome>> {
     let mut outcomes = vec![];
     for file in &series.files {
@@ -278,7 +280,8 @@ fn c_files(series: &Series) -> impl Iterator<Item = &str> {
     files.filter(|file| !file.starts_with("tools/"))
 }
 
-/// Returns the errors about lines that the series adds, as failures. An error has a file and a line.
+/// Returns the errors about lines that the series adds, as failures. An error has a file and a
+/// line.
 fn of_added_lines(context: &Context, errors: &str) -> Result<Vec<Outcome>> {
     let mut ours = vec![];
     for (file, added) in Series::added_lines(context, &[])? {
@@ -331,7 +334,8 @@ fn series_warnings(log: &str, series: &Series) -> Vec<Outcome> {
     unless(ours.map(|warning| warning.text))
 }
 
-/// Builds the documentation of namespace_rs, which `make rustdoc` does not cover, with its private items.
+/// Builds the documentation of namespace_rs, which `make rustdoc` does not cover, with its private
+/// items.
 fn crate_docs(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome>> {
     let dir = context.build_dir(KERNEL);
     let built = dir.join("kernel/time/.namespace_rs.o.cmd");

@@ -26,8 +26,8 @@ pub struct Options {
     /// The number of operations on each kernel, in sequences of 200, at least one for each seed.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
     operations: u32,
-    /// Run some operations of one sequence of the first seed, and print the outcomes on both kernels:
-    /// SEQUENCE:OPERATION,OPERATION…
+    /// Run some operations of one sequence of the first seed, and print the outcomes on both
+    /// kernels: SEQUENCE:OPERATION,OPERATION…
     #[arg(long, value_parser = Request::parse)]
     replay: Option<Request>,
     #[command(flatten)]

@@ -84,7 +84,8 @@ impl Plan {
         self.rows.iter().any(|(other, _)| *other == kernel)
     }
 
-    /// Removes the kernels and jobs that are not selected, and the checks on the host if some are selected.
+    /// Removes the kernels and jobs that are not selected, and the checks on the host if some are
+    /// selected.
     pub fn select(mut self, selection: &Selection) -> Result<Self> {
         for kernel in &selection.kernel {
             let kernels = self.names(|(kernel, _)| vec![kernel.name]);

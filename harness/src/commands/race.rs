@@ -26,8 +26,8 @@ const ROUNDS_PER_OVERLAP: u64 = 100;
 
 #[derive(Args)]
 pub struct Options {
-    /// Rounds of each race in join_race. The other programs run a tenth of it, and twice as many namespaces
-    /// end.
+    /// Rounds of each race in join_race. The other programs run a tenth of it, and twice as many
+    /// namespaces end.
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(10..=MAX_ROUNDS))]
     rounds: u32,
     #[command(flatten)]

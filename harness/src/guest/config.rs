@@ -52,8 +52,8 @@ pub struct Guest<'a> {
     pub initrd: PathBuf,
     /// The program under /jobs.
     pub job: &'static str,
-    /// More arguments of the kernel command line. The kernel puts those that it does not know into the
-    /// environment of init.
+    /// More arguments of the kernel command line. The kernel puts those that it does not know into
+    /// the environment of init.
     pub arguments: Vec<String>,
     /// Whether KUnit runs during the boot.
     pub kunit: bool,
@@ -85,8 +85,8 @@ impl Guest<'_> {
 
     /// Returns the kernel command line.
     pub fn command_line(&self, log_level: u32) -> String {
-        // no-kvmclock: the clock source is the TSC with KVM, too. no_timer_check: the check at boot panics
-        // if the host is too busy for the interrupts of the timer.
+        // no-kvmclock: the clock source is the TSC with KVM, too. no_timer_check: the check at boot
+        // panics if the host is too busy for the interrupts of the timer.
         let mut line = format!(
             "console=ttyS0 loglevel={log_level} tsc=reliable no-kvmclock no_timer_check panic=-1 \
              oops=panic kunit.enable={} TIMENS_JOB={} TIMENS_KIND={} TIMENS_TIMEOUT_FACTOR={}",

@@ -95,8 +95,8 @@ fn selftests(context: &Context, step: &Step, kernel: &Kernel, dir: &Path) -> Res
     Ok(archive)
 }
 
-/// Packs a small guest whose job is a C program in harness/guest, with the files that it reads. Returns
-/// the path of the archive.
+/// Packs a small guest whose job is a C program in harness/guest, with the files that it reads.
+/// Returns the path of the archive.
 pub fn pack_job(
     context: &Context,
     step: &Step,
@@ -252,7 +252,8 @@ impl Archive {
         Ok(spec)
     }
 
-    /// Writes the archive with gen_init_cpio of a kernel's build, if it is out of date. Returns its path.
+    /// Writes the archive with gen_init_cpio of a kernel's build, if it is out of date. Returns its
+    /// path.
     fn write(&self, step: &Step, build_dir: &Path, path: PathBuf) -> Result<PathBuf> {
         let spec = self.spec()?;
         let stamp = path.with_extension("stamp");
@@ -282,8 +283,8 @@ impl Archive {
     }
 }
 
-/// Compiles a program from NAME.c or from all C files in the directory NAME, if one of them or a header is
-/// newer than the program.
+/// Compiles a program from NAME.c or from all C files in the directory NAME, if one of them or a
+/// header is newer than the program.
 fn compile(step: &Step, sources: &Path, dir: &Path, name: &str) -> Result<PathBuf> {
     let program = dir.join(format!("{name}.program"));
     let single = sources.join(format!("{name}.c"));

@@ -36,8 +36,8 @@ const TIME_NS_NAMES: [&str; 20] = [
     "ns_ref",
     "nsfs",
 ];
-/// It sets a flag in the current task, next to flags that are read without a lock. Its own accesses do not
-/// identify a report.
+/// It sets a flag in the current task, next to flags that are read without a lock. Its own accesses
+/// do not identify a report.
 const IGNORED_FUNCTION: &str = "ns_capable";
 
 /// Returns the reports in a kernel's log: those about time namespaces, and the others.

@@ -138,7 +138,8 @@ pub fn programs(
     Ok(checks)
 }
 
-/// Starts a line for each result. timers/posix_timers prints the reason of a failure in front of it.
+/// Starts a line for each result. timers/posix_timers prints the reason of a failure in front of
+/// it.
 fn results_on_own_lines(tap: &str) -> Cow<'_, str> {
     match tap.contains("..not ok ") {
         true => tap.replace("..not ok ", "..\nnot ok ").into(),
@@ -198,10 +199,11 @@ fn set_unjudged_aside(program: &Program, results: Vec<Outcome>) -> Vec<Outcome> 
     kept
 }
 
-/// Judges each test over all tries of its program. Also returns the tests that did not pass every time.
+/// Judges each test over all tries of its program. Also returns the tests that did not pass every
+/// time.
 ///
-/// A test passes if it passed once. It fails if it failed every time that it ran. It is skipped if it
-/// never ran.
+/// A test passes if it passed once. It fails if it failed every time that it ran. It is skipped if
+/// it never ran.
 fn over_all_tries(tries: Vec<Vec<Outcome>>) -> (Vec<Outcome>, Vec<Unsteady>) {
     if tries.is_empty() {
         return (vec![Outcome::failure("did not run")], vec![]);

@@ -63,8 +63,8 @@ const fn plain(path: &'static str, limit: u32) -> Program {
     Program { ktap: false, ..program(path, limit) }
 }
 
-/// Returns a program of Linux whose tests depend on timing on a busy host. It runs again until each test
-/// has passed once. The report lists the tests that did not pass every time.
+/// Returns a program of Linux whose tests depend on timing on a busy host. It runs again until each
+/// test has passed once. The report lists the tests that did not pass every time.
 const fn unsteady(path: &'static str, limit: u32) -> Program {
     Program { tries: 5, ..program(path, limit) }
 }

@@ -23,8 +23,8 @@ use std::{
 
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
-/// The options of [`Machine::Counting`]: each instruction takes a nanosecond, and random numbers are the
-/// same in each run.
+/// The options of [`Machine::Counting`]: each instruction takes a nanosecond, and random numbers
+/// are the same in each run.
 pub const COUNTING: [&str; 14] = [
     "-accel",
     "tcg,thread=single",
@@ -72,8 +72,8 @@ pub fn counting() -> Result<Command> {
     Ok(qemu)
 }
 
-/// Returns the accelerator that `ACCEL=` selects, else KVM if it works. KVM is probed once per boot of the
-/// host.
+/// Returns the accelerator that `ACCEL=` selects, else KVM if it works. KVM is probed once per boot
+/// of the host.
 pub fn accelerator(context: &Context, step: &Step, kernel: &Kernel) -> Result<Accelerator> {
     if let Some(wanted) = context.accelerator {
         return Ok(wanted);

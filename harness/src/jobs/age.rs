@@ -143,8 +143,8 @@ impl fmt::Display for MemoryGrowth {
     }
 }
 
-/// Runs the cycles and checks the growth. A kernel with sanitizers keeps freed memory: only its reports
-/// count.
+/// Runs the cycles and checks the growth. A kernel with sanitizers keeps freed memory: only its
+/// reports count.
 pub fn run(place: Place, cycles: u32) -> Result<Findings> {
     let transcript = boot(place, cycles)?;
     let mut failures = transcript.failures(place.kernel);

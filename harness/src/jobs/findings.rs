@@ -20,7 +20,8 @@ pub struct Findings {
     pub text: String,
 }
 
-/// The place of a job: the context and step of the command, the kernel, and more arguments of its guests.
+/// The place of a job: the context and step of the command, the kernel, and more arguments of its
+/// guests.
 #[derive(Clone, Copy)]
 pub struct Place<'a> {
     pub context: &'a Context,

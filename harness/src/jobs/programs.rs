@@ -62,7 +62,8 @@ pub fn run(place: Place, list: &'static List, arguments: &[String]) -> Result<Fi
     Ok(Findings { checks, transcripts: vec![transcript], text: String::new() })
 }
 
-/// Whether no test of the program may be skipped. Other programs skip tests because of their timing.
+/// Whether no test of the program may be skipped. Other programs skip tests because of their
+/// timing.
 fn must_run(program: &Program) -> bool {
     program.tries == 1
 }

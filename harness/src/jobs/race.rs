@@ -2,9 +2,9 @@
 
 //! Races for new namespaces.
 //!
-//! The programs are selftests. For each race they print the rounds, the rounds that overlapped, and the
-//! failures. The C kernel is the control: its failures are counted. On every other kernel they are
-//! failures of the check.
+//! The programs are selftests. For each race they print the rounds, the rounds that overlapped, and
+//! the failures. The C kernel is the control: its failures are counted. On every other kernel they
+//! are failures of the check.
 
 use super::{
     findings::{column, Findings, Place},
@@ -24,8 +24,8 @@ use std::{collections::BTreeSet, fmt};
 /// The one test of the programs that is not a race.
 const NO_RACE: &str = "frozen_by_first_join";
 
-/// The functions in KCSAN's report of the C kernel's race: the function that fills a page which another task
-/// has already mapped, or its caller.
+/// The functions in KCSAN's report of the C kernel's race: the function that fills a page which
+/// another task has already mapped, or its caller.
 const C_RACE: [&str; 2] = ["timens_commit", "timens_set_vvar_page"];
 /// The access to `frozen_offsets` in that report, the only `bool` there.
 const FROZEN_OFFSETS: &str = " of 1 bytes by ";
@@ -33,7 +33,8 @@ const FROZEN_OFFSETS: &str = " of 1 bytes by ";
 /// The numbers of rounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rounds {
-    /// Of each race in join_race. The other programs run a tenth of it, as their rounds take longer.
+    /// Of each race in join_race. The other programs run a tenth of it, as their rounds take
+    /// longer.
     pub joins: u32,
     /// Namespaces that end during lookups.
     pub ends: u32,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Maps vDSO images into a process of the host, and checks their clock reads with every clock source.
+//! Maps vDSO images into a process of the host, and checks their clock reads with every clock
+//! source.
 
 use super::findings::{Findings, Place};
 use crate::{

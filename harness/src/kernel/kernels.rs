@@ -78,12 +78,12 @@ const KCSAN: &[&str] = &["sanitize", "kcsan"];
 /// identify_cpu() has cleared the CPU's features.
 const NO_5LVL: &str = "no5lvl";
 
-/// KCSAN samples four times the accesses of the default, and stalls each for up to a millisecond, twelve
-/// times the default. A race occurs once a round and may take that long on an emulated CPU.
+/// KCSAN samples four times the accesses of the default, and stalls each for up to a millisecond,
+/// twelve times the default. A race occurs once a round and may take that long on an emulated CPU.
 const KCSAN_ARGUMENTS: &[&str] = &["kcsan.skip_watch=1000", "kcsan.udelay_task=1000", NO_5LVL];
 
-/// rustc counts the executions of each line in the crates that the series changes. The kernel has no
-/// profiler runtime. The path is relative to the build directory.
+/// rustc counts the executions of each line in the crates that the series changes. The kernel has
+/// no profiler runtime. The path is relative to the build directory.
 const COVERAGE_VARIABLES: &[&str] = &[
     "RUSTFLAGS_kernel.o=-Cinstrument-coverage -Zno-profiler-runtime",
     "RUSTFLAGS_namespace_rs.o=-Cinstrument-coverage -Zno-profiler-runtime",
@@ -347,8 +347,8 @@ impl Context {
         }
     }
 
-    /// Returns the `O=` directory of a kernel. The tree is always `../../linux` from there, so that ccache
-    /// shares objects between trees.
+    /// Returns the `O=` directory of a kernel. The tree is always `../../linux` from there, so that
+    /// ccache shares objects between trees.
     pub fn build_dir(&self, kernel: &Kernel) -> PathBuf {
         let tree = self.tree_of(kernel.tree);
         tree.with_file_name("build").join(kernel.name)

@@ -19,8 +19,8 @@ struct Build {
     header: &'static str,
 }
 
-/// The builds. selftests/vDSO has no rules for other ABIs. The guest has no libraries for them. The tests
-/// of namespaces and ntsync need more than kselftest's timeout on a busy host.
+/// The builds. selftests/vDSO has no rules for other ABIs. The guest has no libraries for them. The
+/// tests of namespaces and ntsync need more than kselftest's timeout on a busy host.
 const BUILDS: [Build; 4] = [
     Build {
         suffix: "",
@@ -56,8 +56,8 @@ impl Context {
         self.out.join(format!("build/selftests{suffix}"))
     }
 
-    /// Returns the path of a selftest, which may not be built. A path that begins with `vDSO_32/` or
-    /// `vDSO_x32/` is for another ABI.
+    /// Returns the path of a selftest, which may not be built. A path that begins with `vDSO_32/`
+    /// or `vDSO_x32/` is for another ABI.
     pub fn selftest(&self, path: &str) -> PathBuf {
         let (dir, name) = path.split_once('/').unwrap_or((path, ""));
         let (suffix, path) = match dir {
@@ -87,8 +87,8 @@ pub fn build(context: &Context, step: &Step) -> Result<()> {
     })
 }
 
-/// Builds and installs a tree's selftests in a directory. `variables` are for the kernel's make, `options`
-/// for the selftests'.
+/// Builds and installs a tree's selftests in a directory. `variables` are for the kernel's make,
+/// `options` for the selftests'.
 pub fn build_in(
     context: &Context,
     step: &Step,

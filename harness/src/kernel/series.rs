@@ -74,8 +74,8 @@ fn series_tree(context: &Context, tree: &Path) -> Result<()> {
     work_tree(context, tree, series.trim())
 }
 
-/// Checks `commit` out in a work tree of the prepared tree. Git only writes the files that differ, so the
-/// next build is short.
+/// Checks `commit` out in a work tree of the prepared tree. Git only writes the files that differ,
+/// so the next build is short.
 pub fn work_tree(context: &Context, tree: &Path, commit: &str) -> Result<()> {
     if tree.join("Kconfig").exists() {
         git_in(tree, &["checkout", "--quiet", "--force", "--detach", commit])?;

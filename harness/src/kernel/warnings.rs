@@ -31,7 +31,8 @@ impl Warning {
     }
 }
 
-/// Whether an object, named without its ending, is compiled from a file, or from a crate with the file.
+/// Whether an object, named without its ending, is compiled from a file, or from a crate with the
+/// file.
 fn is_object_of(object: &str, file: &str) -> bool {
     let rest = file.strip_prefix(object).unwrap_or_default();
     rest.starts_with('/') || (rest.starts_with('.') && !rest.contains('/'))

@@ -47,8 +47,9 @@ impl<'a> Session<'a> {
         self.notes += text;
     }
 
-    /// Runs one step and adds the checks that it returns. A check without a time gets that of the step. An
-    /// error becomes a failed check with the name of the step. Returns whether nothing failed.
+    /// Runs one step and adds the checks that it returns. A check without a time gets that of the
+    /// step. An error becomes a failed check with the name of the step. Returns whether nothing
+    /// failed.
     pub fn run(
         &mut self,
         name: &str,
@@ -95,8 +96,8 @@ impl<'a> Session<'a> {
         self.steps.quiet()
     }
 
-    /// Prints the report and saves it in out/results, with `more` and the notes above its table. Returns
-    /// whether nothing failed.
+    /// Prints the report and saves it in out/results, with `more` and the notes above its table.
+    /// Returns whether nothing failed.
     pub fn finish(self, name: &str, more: &str) -> Result<bool> {
         let above = [more, &self.notes].concat();
         let text = match above.is_empty() {

@@ -138,8 +138,8 @@ impl Step {
         self.log_dir.join(name)
     }
 
-    /// Runs `command`, writes its output to the log `name`, and returns the path of the log. On failure
-    /// prints the end of the log.
+    /// Runs `command`, writes its output to the log `name`, and returns the path of the log. On
+    /// failure prints the end of the log.
     pub fn command(&self, command: &mut Command, name: &str) -> Result<PathBuf> {
         let program = command.get_program().to_string_lossy().into_owned();
         let path = self.log(&format!("{name}.log"));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The covered: the lines that the series adds, those that run, and the reason for each that does not.
+//! The report: the lines that the series adds, those that ran, and a reason for each that did not.
 
 use super::profile::LineCounts;
 use crate::{
@@ -149,7 +149,8 @@ impl CoveredLines {
     }
 }
 
-/// Finds items, except imports, that no configuration compiles. Returns their line numbers and texts.
+/// Finds items, except imports, that no configuration compiles. Returns their line numbers and
+/// texts.
 fn left_out(source: &[&str], configs: &[String]) -> Vec<(usize, String)> {
     let set = |config: &String, option| config.lines().any(|line| line == format!("{option}=y"));
     let mut found = vec![];

@@ -2,8 +2,8 @@
 
 //! The profile of a kernel for LLVM's tools.
 //!
-//! The kernel has no profiler runtime. Its guest prints the counters at the end of a job. This module writes
-//! them to a raw profile, with the records of functions in the kernel's image.
+//! The kernel has no profiler runtime. Its guest prints the counters at the end of a job. This
+//! module writes them to a raw profile, with the records of functions in the kernel's image.
 
 use crate::{context::Context, session::Step};
 use anyhow::{bail, ensure, Context as _, Result};
@@ -47,8 +47,8 @@ impl<'a> Profile<'a> {
         })
     }
 
-    /// Returns the argument that makes init print the counters: the index of the first word in physical
-    /// memory, and the number of words.
+    /// Returns the argument that makes init print the counters: the index of the first word in
+    /// physical memory, and the number of words.
     pub fn parameter(&self) -> String {
         let word = (self.address - IMAGE) / 8;
         format!("TIMENS_COUNTERS={word}:{}", self.counters)

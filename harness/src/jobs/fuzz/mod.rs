@@ -2,8 +2,9 @@
 
 //! Runs the same random operations on the C kernel and on another one, and compares the outcomes.
 //!
-//! The program harness/guest/fuzz draws the operations from a seed, and prints a hash of the outcomes of each
-//! sequence. A sequence that differs is reduced to the operations that are needed for the difference.
+//! The program harness/guest/fuzz draws the operations from a seed, and prints a hash of the
+//! outcomes of each sequence. A sequence that differs is reduced to the operations that are needed
+//! for the difference.
 
 mod requests;
 mod shrink;
@@ -57,7 +58,8 @@ pub fn run(place: Place, seed: u64, sequences: u32) -> Result<Findings> {
     })
 }
 
-/// Runs one sequence on both kernels. Returns the answers side by side, and whether they are the same.
+/// Runs one sequence on both kernels. Returns the answers side by side, and whether they are the
+/// same.
 pub fn replay(place: Place, seed: u64, request: &Request) -> Result<(String, bool)> {
     let comparison = Comparison::new(place, seed);
     let [stock, other] = comparison.answers_to(std::slice::from_ref(request), 1)?;
@@ -162,7 +164,8 @@ impl<'a> Comparison<'a> {
         failures
     }
 
-    /// Reduces a sequence that differs from `line` on. Returns the report, which is also saved in out/fuzz.
+    /// Reduces a sequence that differs from `line` on. Returns the report, which is also saved in
+    /// out/fuzz.
     fn shortest(&self, sequence: u32, line: usize) -> Result<String> {
         let seed = self.seed;
         let both = |lists: &[Vec<u32>]| {
@@ -209,8 +212,8 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// Returns the number of operations that can cause a difference: those up to the first line that differs, or
-/// all if a guest died.
+/// Returns the number of operations that can cause a difference: those up to the first line that
+/// differs, or all if a guest died.
 fn relevant(stock: &Answer, other: &Answer) -> usize {
     match (stock, other) {
         (Answer::Text(stock), Answer::Text(other)) => same_lines(stock, other) + 1,

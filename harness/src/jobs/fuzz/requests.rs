@@ -94,7 +94,8 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Returns an error if the counts do not add up to `operations`, unless a guest died with its counts.
+    /// Returns an error if the counts do not add up to `operations`, unless a guest died with its
+    /// counts.
     pub fn miscounts(&self, operations: u64) -> Option<String> {
         let died = |answer: &Answer| matches!(answer, Answer::Died(_));
         let counted: u64 = self.counts.values().flat_map(BTreeMap::values).sum();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Delta debugging with many candidates per try, as the time of a boot hardly depends on their number.
+//! Delta debugging with many candidates per try, as the time of a boot hardly depends on their
+//! number.
 
 use anyhow::Result;
 
