@@ -4,6 +4,7 @@
 //! time namespaces. The tests that a commit adds or changes must build. All commits share a build
 //! directory.
 
+use super::plan::build_selftests;
 use crate::{
     context::Context,
     guest::{initramfs, ktap, lists::STOCK},
@@ -15,7 +16,7 @@ use crate::{
         series::{git, git_in, kconfig_options, work_tree},
         warnings::warnings,
     },
-    session::{passed, Check, Column, Outcome, Session, Status, Step},
+    session::{Check, Column, Outcome, Session, Status, Step},
 };
 use anyhow::{ensure, Context as _, Result};
 use clap::Args;
@@ -70,10 +71,7 @@ pub fn bisect(context: &Context, options: &Options) -> Result<bool> {
     let commits = commits(context)?;
     let commits = &commits[options.part(commits.len())?];
     let mut session = Session::new(context, 1 + commits.len())?;
-    session.check("build the selftests", Column::Host, |step| {
-        selftests::build(context, step)?;
-        Ok(passed())
-    });
+    build_selftests(&mut session);
     for commit in commits {
         let name = commit.name();
         session.run(&name, Column::Rust, |step| {

@@ -283,7 +283,7 @@ fn c_files(series: &Series) -> impl Iterator<Item = &str> {
 /// Returns the errors about lines that the series adds, as failures. An error has a file and a
 /// line.
 fn of_added_lines(context: &Context, errors: &str) -> Result<Vec<Outcome>> {
-    let mut ours = vec![];
+    let mut found = vec![];
     for (file, added) in Series::added_lines(context, &[])? {
         for error in errors.lines() {
             let place = error.split_once(&format!("{file}:"));
@@ -292,11 +292,11 @@ fn of_added_lines(context: &Context, errors: &str) -> Result<Vec<Outcome>> {
                 digits.next()?.parse().ok()
             });
             if line.is_some_and(|line| added.iter().any(|lines| lines.contains(&line))) {
-                ours.push(error.to_owned());
+                found.push(error.to_owned());
             }
         }
     }
-    Ok(unless(ours))
+    Ok(unless(found))
 }
 
 /// Builds the pages that the series changes as HTML, without a warning.
@@ -329,9 +329,9 @@ fn sphinx(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome
 
 /// Returns the warnings in a log about files of the series, as failures.
 fn series_warnings(log: &str, series: &Series) -> Vec<Outcome> {
-    let ours = warnings(log).into_iter();
-    let ours = ours.filter(|warning| warning.is_of_series(series));
-    unless(ours.map(|warning| warning.text))
+    let of_series = warnings(log).into_iter();
+    let of_series = of_series.filter(|warning| warning.is_of_series(series));
+    unless(of_series.map(|warning| warning.text))
 }
 
 /// Builds the documentation of namespace_rs, which `make rustdoc` does not cover, with its private
@@ -419,7 +419,7 @@ fn doctests(context: &Context, step: &Step, series: &Series) -> Result<Vec<Check
 
 /// Returns the results of new files. Each file with an example must have one.
 fn examples(context: &Context, series: &Series, results: &[Outcome]) -> Vec<Outcome> {
-    let mut ours = vec![];
+    let mut found = vec![];
     for file in series.added.iter().filter(|file| file.starts_with("rust/kernel/")) {
         let text = fs::read_to_string(context.tree.join(file)).unwrap_or_default();
         if !text.contains("/// ```\n") {
@@ -428,13 +428,13 @@ fn examples(context: &Context, series: &Series, results: &[Outcome]) -> Vec<Outc
         // The name of tests in scripts/rustdoc_test_gen.rs.
         let name = file.trim_start_matches("rust/").replace(['/', '.'], "_");
         let of_file = results.iter().filter(|result| result.name.contains(&name));
-        let before = ours.len();
-        ours.extend(of_file.cloned());
-        if ours.len() == before {
-            ours.push(Outcome::failure(format!("no example of {file} ran")));
+        let before = found.len();
+        found.extend(of_file.cloned());
+        if found.len() == before {
+            found.push(Outcome::failure(format!("no example of {file} ran")));
         }
     }
-    ours
+    found
 }
 
 #[cfg(test)]

@@ -2,16 +2,13 @@
 
 //! `run` and `shell`: guests whose output is shown.
 
-use super::plan::{build_kernel, pack};
+use super::plan::{build_kernel, build_selftests, pack};
 use crate::{
     context::Context,
     guest::{self, initramfs, ktap, Guest},
     jobs::column,
-    kernel::{
-        kernels::{Kernel, RUST},
-        selftests,
-    },
-    session::{passed, Check, Column, Session},
+    kernel::kernels::{Kernel, RUST},
+    session::{Check, Session},
 };
 use anyhow::{bail, ensure, Context as _, Result};
 use clap::Args;
@@ -51,10 +48,7 @@ fn prepared<'a>(
         for kernel in kernels {
             ready &= build_kernel(&mut session, kernel);
         }
-        ready &= session.check("build the selftests", Column::Host, |step| {
-            selftests::build(context, step)?;
-            Ok(passed())
-        });
+        ready &= build_selftests(&mut session);
     }
     ready &= pack(&mut session, kernel);
     ensure!(ready, "the guest was not built: see above");

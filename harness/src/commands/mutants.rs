@@ -4,17 +4,16 @@
 //!
 //! The patches are in harness/mutants, and name the checks. These must first pass without a mutant.
 
-use super::plan::{build_kernel, pack};
+use super::plan::{build_kernel, build_selftests, pack};
 use crate::{
     context::Context,
     guest::{lists::SELFTESTS, log},
     jobs::{age, column, race::summary, race::Rounds, Findings, Job, Place},
     kernel::{
         kernels::{Kernel, Tree, MUTANT, MUTANT_KASAN, RUST_KCSAN, STOCK},
-        selftests,
         series::{git_in, prepare},
     },
-    session::{passed, Check, Column, Outcome, Session, Status, Step},
+    session::{Check, Outcome, Session, Status, Step},
 };
 use anyhow::{bail, ensure, Context as _, Result};
 use clap::Args;
@@ -201,10 +200,7 @@ pub fn mutants(context: &Context, options: &Options) -> Result<bool> {
     let all = mutants.iter().map(|mutant| steps(&mutant.seen_by));
     let mut session = Session::new(context, 2 + steps(&needed) + all.sum::<usize>())?;
     build_kernel(&mut session, &STOCK);
-    session.check("build the selftests", Column::Host, |step| {
-        selftests::build(context, step)?;
-        Ok(passed())
-    });
+    build_selftests(&mut session);
     let mut table = Table(vec![]);
     prepare_trees(context, &kernels(needed.iter().copied()))?;
     let mut clean = true;

@@ -216,10 +216,7 @@ impl Plan {
                     Ok(passed())
                 })
             }
-            Task::Selftests => session.check("build the selftests", Column::Host, |step| {
-                selftests::build(context, step)?;
-                Ok(passed())
-            }),
+            Task::Selftests => build_selftests(session),
             Task::Clients => session.check("build the clients", Column::Host, |step| {
                 clients::build(context, step)?;
                 Ok(passed())
@@ -275,6 +272,15 @@ pub fn build_kernel(session: &mut Session<'_>, kernel: &'static Kernel) -> bool 
     let name = format!("build {}", kernel.name);
     session.check(&name, column(kernel), |step| {
         build::build(context, step, kernel)?;
+        Ok(passed())
+    })
+}
+
+/// Builds the selftests as one step. Returns whether it succeeded.
+pub fn build_selftests(session: &mut Session<'_>) -> bool {
+    let context = session.context;
+    session.check("build the selftests", Column::Host, |step| {
+        selftests::build(context, step)?;
         Ok(passed())
     })
 }

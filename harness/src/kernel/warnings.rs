@@ -118,8 +118,8 @@ mod tests {
                    ../kernel/time/namespace.c:5:6: note: of something else\n\
                    ../fs/b.c:1:2: warning: other\n";
         let found = warnings(log);
-        let ours: Vec<_> = found.iter().map(|one| one.is_of_series(&series())).collect();
-        assert_eq!(ours, [true, false]);
+        let of_series: Vec<_> = found.iter().map(|one| one.is_of_series(&series())).collect();
+        assert_eq!(of_series, [true, false]);
         assert_eq!(found[1].files, ["fs/b.c"]);
     }
 
@@ -143,11 +143,15 @@ mod tests {
 
     #[test]
     fn objects_belong_to_their_sources() {
-        let ours = |object| {
+        let is_of_series = |object| {
             let found = warnings(&format!("{object}.o: warning: objtool: f+0x1: x\n"));
             found[0].is_of_series(&series())
         };
-        assert!(ours("kernel/time/namespace") && ours("rust/kernel"));
-        assert!(!ours("kernel/time/name") && !ours("fs/namespace") && !ours("vmlinux"));
+        assert!(is_of_series("kernel/time/namespace") && is_of_series("rust/kernel"));
+        assert!(
+            !is_of_series("kernel/time/name")
+                && !is_of_series("fs/namespace")
+                && !is_of_series("vmlinux")
+        );
     }
 }

@@ -75,8 +75,8 @@ impl Answer {
 }
 
 /// Whether both answers are the same text.
-pub fn same(stock: &Answer, ours: &Answer) -> bool {
-    stock == ours && matches!(stock, Answer::Text(_))
+pub fn same(stock: &Answer, other: &Answer) -> bool {
+    stock == other && matches!(stock, Answer::Text(_))
 }
 
 /// The numbers of outcomes, by kind of operation and by outcome.
