@@ -14,7 +14,6 @@ use std::{
 };
 
 pub struct Context {
-    /// The checkout.
     pub top: PathBuf,
     /// The directory of all generated files.
     pub out: PathBuf,

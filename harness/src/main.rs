@@ -34,12 +34,10 @@ enum Command {
     /// Boot the Rust kernel, use time namespaces with real tools, and check the results
     ///
     /// Builds the kernel and the selftests first: about 20 minutes on two cores, the first time.
-    #[command(verbatim_doc_comment)]
     Run,
     /// Boot a kernel to a shell, or run one command on it
     ///
     /// Without a command, `exit` powers the guest off, and Ctrl-A X ends it at once.
-    #[command(verbatim_doc_comment)]
     Shell(interactive::ShellOptions),
     /// Run every test that takes less than an hour, on the Rust kernel and on the C kernel
     ///

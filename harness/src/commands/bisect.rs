@@ -91,7 +91,6 @@ fn commits(context: &Context) -> Result<Vec<Commit>> {
     log.lines().enumerate().map(commit).collect()
 }
 
-/// Builds, boots and tests one commit.
 fn try_commit(context: &Context, step: &Step, commit: &Commit) -> Result<Vec<Outcome>> {
     let files = check_out(context, commit)?;
     let build = commit_build(context, step)?;

@@ -50,7 +50,6 @@ const EXCEPTIONS: [(&str, &str, &str); 7] = [
 const READERS: (&str, &str) =
     ("lib/vdso/gettimeofday.c", "arch/x86/entry/vdso/vdso64/vclock_gettime.o");
 
-/// Runs every check and prints the table.
 pub fn check(context: &Context) -> Result<bool> {
     let series = &Series::read(context)?;
     let mut session = Session::new(context, STEPS)?;
@@ -227,7 +226,6 @@ fn patterns(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     of_added_lines(context, &errors)
 }
 
-/// The mailing list for Rust.
 const RUST_LIST: &str = "rust-for-linux@vger.kernel.org";
 
 /// Checks that MAINTAINERS has an entry for each new file, and the mailing list for each file in
@@ -267,7 +265,6 @@ fn srctree_links(context: &Context, series: &Series) -> Result<Vec<Outcome>> {
     Ok(unless(broken))
 }
 
-/// Runs kernel-doc on the C files.
 fn kernel_doc(context: &Context, series: &Series) -> Result<Vec<Outcome>> {
     let mut check = script(context, "python3", "scripts/kernel-doc");
     check.args(["-none", "-Wall"]).args(c_files(series));

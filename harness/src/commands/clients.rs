@@ -29,7 +29,6 @@ fn plan() -> Plan {
     Plan::new("clients", kernels.map(|kernel| (kernel, jobs.to_vec())).into())
 }
 
-/// Runs the plan and prints the timelines.
 pub fn clients(context: &Context, selection: &Selection) -> Result<bool> {
     let plan = plan().select(selection)?;
     for kernel in [&STOCK_CLIENTS, &RUST_CLIENTS] {

@@ -25,17 +25,17 @@ const CRATES: [&str; 2] = ["rust/kernel/lib.rs", "kernel/time/namespace_rs.rs"];
 pub fn ide(context: &Context) -> Result<bool> {
     let mut session = Session::new(context, 2)?;
     build_kernel(&mut session, KERNEL);
-    session.check("describe the crates", Column::Host, |step| {
+    session.check("configure rust-analyzer", Column::Host, |step| {
         let mut make = build::make(context, KERNEL)?;
         step.command(make.arg("rust-analyzer"), "rust-analyzer")?;
-        describe(context)?;
+        check_configuration(context)?;
         Ok(passed())
     });
     session.finish("ide", "")
 }
 
 /// Checks that the configuration has the crates of the series, and prints its path.
-fn describe(context: &Context) -> Result<()> {
+fn check_configuration(context: &Context) -> Result<()> {
     let path = context.build_dir(KERNEL).join("rust-project.json");
     let text =
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;

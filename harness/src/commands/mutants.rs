@@ -129,7 +129,6 @@ impl Detector {
     }
 }
 
-/// A mutant.
 struct Mutant {
     name: String,
     patch: PathBuf,
@@ -139,7 +138,6 @@ struct Mutant {
 }
 
 impl Mutant {
-    /// Parses the text at the start of a patch.
     fn read(patch: PathBuf) -> Result<Self> {
         let file = patch.display();
         let text = fs::read_to_string(&patch).with_context(|| format!("cannot read {file}"))?;

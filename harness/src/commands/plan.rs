@@ -54,7 +54,6 @@ impl Selection {
     }
 }
 
-/// One step of a plan.
 enum Task {
     Host(HostCheck),
     Tree(Tree),
@@ -128,7 +127,6 @@ impl Plan {
         names.join(", ")
     }
 
-    /// Returns the steps.
     fn tasks(&self) -> Vec<Task> {
         let mut tasks: Vec<_> = self.host.iter().copied().map(Task::Host).collect();
         if !self.no_build {

@@ -41,7 +41,6 @@ fn plan(rounds: u32) -> Plan {
     Plan::new("race", rows.into())
 }
 
-/// Runs the plan and prints the counts.
 pub fn race(context: &Context, options: &Options) -> Result<bool> {
     let mut table = Table::default();
     let plan = plan(options.rounds).select(&options.selection)?;

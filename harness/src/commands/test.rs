@@ -24,7 +24,6 @@ use std::{
     process::Command,
 };
 
-/// Short runs.
 const RACE: Job = Job::Race { cpus: 2, rounds: Rounds::of(2000) };
 pub const FUZZ: Job = Job::Fuzz { seed: 1, sequences: 120 };
 
@@ -80,7 +79,6 @@ fn round_trip(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     Ok(passed())
 }
 
-/// Runs the tests of the shell scripts.
 fn shell_scripts(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     let mut results = vec![];
     for dir in ["setup", "series"] {

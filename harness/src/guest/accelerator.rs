@@ -13,7 +13,6 @@ pub enum Accelerator {
 }
 
 impl Accelerator {
-    /// Returns the arguments of QEMU.
     pub fn arguments(self) -> [&'static str; 4] {
         match self {
             Self::Kvm => ["-accel", "kvm", "-cpu", "host"],

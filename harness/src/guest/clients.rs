@@ -6,7 +6,6 @@ use crate::{context::Context, session::Step};
 use anyhow::{Context as _, Result};
 use std::{fs, path::Path, process::Command};
 
-/// Unpacks the packages and builds the programs.
 pub fn build(context: &Context, step: &Step) -> Result<()> {
     let mut packages = Command::new("sh");
     packages.arg(context.top.join("harness/setup/clients.sh"));

@@ -44,7 +44,6 @@ pub enum Machine {
     Counting,
 }
 
-/// A guest to run.
 pub struct Guest<'a> {
     /// The name of its logs.
     pub name: String,
@@ -83,7 +82,6 @@ impl Guest<'_> {
         }
     }
 
-    /// Returns the kernel command line.
     pub fn command_line(&self, log_level: u32) -> String {
         // no-kvmclock: the clock source is the TSC with KVM, too. no_timer_check: the check at boot
         // panics if the host is too busy for the interrupts of the timer.

@@ -44,7 +44,6 @@ pub fn path(context: &Context, kernel: &Kernel) -> PathBuf {
     dir.join(format!("{}.cpio", kernel.name))
 }
 
-/// Packs the guest of a kernel.
 pub fn pack(context: &Context, step: &Step, kernel: &Kernel) -> Result<()> {
     let dir = guest_dir(context)?;
     let archive = match kernel.initramfs {
@@ -350,7 +349,6 @@ fn libraries(programs: &[PathBuf]) -> Result<BTreeSet<String>> {
     Ok(all)
 }
 
-/// Returns the path of [`LIBGCC`] on the host.
 fn libgcc() -> Result<PathBuf> {
     let mut gcc = Command::new("gcc");
     let output = gcc.arg(format!("-print-file-name={LIBGCC}")).output();

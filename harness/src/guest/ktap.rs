@@ -157,7 +157,6 @@ fn by_exit_status(run: &Run) -> Outcome {
     Outcome::new("", status, reason)
 }
 
-/// Explains an exit status that is a failure.
 fn failed_exit(exit: Option<i32>, text: &str) -> String {
     match exit {
         Some(127) => "was not built".to_owned(),

@@ -38,7 +38,6 @@ pub struct List {
     /// The suffix of the checks' names.
     pub note: &'static str,
     pub machine: Machine,
-    /// Arguments of the guest.
     pub arguments: &'static [&'static str],
     /// Whether every CPU of the host is busy meanwhile.
     pub busy_host: bool,
@@ -218,7 +217,6 @@ const LIST: List = List {
     groups: &[STOCK_TIMENS, SERIES_TIMENS, OTHERS],
 };
 
-/// All selftests.
 pub static SELFTESTS: List = LIST;
 
 /// Linux's tests of the vDSO, /proc and timers, on the host and in a namespace with offsets.
@@ -270,7 +268,6 @@ pub static RACE: List = List {
 pub static WIDE_RACE: List =
     List { name: "wide-race", note: ", 4 CPUs", machine: Machine::FourCpus, ..RACE };
 
-/// Container runtimes and tools.
 pub static CLIENTS: List = List {
     name: "clients",
     groups: &[&[
@@ -284,7 +281,6 @@ pub static CLIENTS: List = List {
     ..LIST
 };
 
-/// Dumps a process.
 pub static CHECKPOINT: List =
     List { name: "checkpoint", groups: &[&[program("migration/checkpoint", 300)]], ..LIST };
 

@@ -42,7 +42,6 @@ pub const COUNTING: [&str; 14] = [
     "2G",
 ];
 
-/// The emulator for 64-bit ARM.
 pub const QEMU_ARM64: &str = "qemu-system-aarch64";
 
 fn qemu() -> Result<Command> {
@@ -57,7 +56,6 @@ pub fn emulator(program: &str) -> Result<Command> {
     Ok(qemu)
 }
 
-/// Returns QEMU with so many CPUs.
 pub fn with_cpus(accelerator: Accelerator, cpus: &str) -> Result<Command> {
     let mut qemu = qemu()?;
     qemu.args(accelerator.arguments());

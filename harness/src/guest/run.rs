@@ -34,13 +34,11 @@ const FAULT_MARKER: &str = "TIMENS-GUEST-FAULT ";
 /// The output of a guest.
 #[derive(Default)]
 pub struct Transcript {
-    /// The output of the job.
     pub output: String,
     /// The kernel's log.
     pub console: String,
     /// The errors of the guest, and the kernel's reports.
     pub errors: Vec<String>,
-    /// The exit status of the job.
     pub status: Option<i32>,
     /// Whether the guest was killed at its time limit.
     pub timed_out: bool,
@@ -59,7 +57,6 @@ impl Transcript {
     }
 }
 
-/// The end of a guest.
 enum Ending {
     Exited(ExitStatus),
     /// The harness killed it for this reason.
@@ -108,7 +105,6 @@ fn logs(step: &Step, name: &str) -> [PathBuf; 3] {
     ["out", "console", "qemu"].map(|kind| step.log(&format!("{name}.{kind}")))
 }
 
-/// The time limits of a guest.
 struct Limits {
     boot: Duration,
     whole: Duration,
@@ -211,7 +207,6 @@ pub fn run_arm64(
     follow(step, name, &mut qemu, &limits, |_| {})
 }
 
-/// Runs user-mode Linux to its end.
 pub fn run_uml(
     step: &Step,
     name: &str,
@@ -253,7 +248,6 @@ fn end_markers(output: &str) -> Vec<&str> {
     lines.filter_map(|line| line.strip_prefix(END_MARKER)).collect()
 }
 
-/// Returns the errors of a run.
 fn judge(transcript: &Transcript, ending: &Ending, qemu: &str) -> Vec<String> {
     let faults = transcript.output.lines();
     let faults = faults.filter_map(|line| line.strip_prefix(FAULT_MARKER));

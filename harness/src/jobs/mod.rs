@@ -24,16 +24,23 @@ use race::Rounds;
 pub enum Job {
     /// The KUnit suites of the series.
     Kunit,
-    /// The programs of a list.
     Programs(&'static List),
     /// Races for new namespaces on a busy host, with two or four CPUs.
-    Race { cpus: u32, rounds: Rounds },
+    Race {
+        cpus: u32,
+        rounds: Rounds,
+    },
     /// Each allocation of each operation fails once.
     Faults,
     /// Namespaces are created, joined and closed.
-    Age { cycles: u32 },
+    Age {
+        cycles: u32,
+    },
     /// Sequences of random operations, on this kernel and on the C kernel.
-    Fuzz { seed: u64, sequences: u32 },
+    Fuzz {
+        seed: u64,
+        sequences: u32,
+    },
     /// Clock reads by the vDSO images of this kernel and of the C kernel, on the host.
     VdsoImages,
 }

@@ -17,7 +17,6 @@ use std::{fs, time::Duration};
 /// The time for the boot and the end of a guest.
 const OVERHEAD: Duration = Duration::from_secs(120);
 
-/// Boots a guest that runs a list.
 pub fn boot(
     place: Place,
     list: &'static List,

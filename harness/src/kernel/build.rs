@@ -67,7 +67,6 @@ impl Build {
         })
     }
 
-    /// Reads `.config`.
     pub fn config(&self) -> Result<String> {
         let config = self.dir.join(".config");
         fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))
@@ -89,7 +88,6 @@ pub fn inlined_helpers(context: &Context) -> &'static str {
     }
 }
 
-/// Reads fragments in harness/configs.
 pub fn fragments(context: &Context, names: &[&str]) -> Result<String> {
     let mut text = String::new();
     for name in names {
@@ -103,7 +101,6 @@ pub fn fragments(context: &Context, names: &[&str]) -> Result<String> {
 /// The targets of a kernel.
 pub const KERNEL: [&str; 2] = ["bzImage", "modules"];
 
-/// Configures and builds one kernel.
 pub fn build(context: &Context, step: &Step, kernel: &Kernel) -> Result<()> {
     build_targets(context, step, &Build::of(context, kernel)?, &KERNEL).map(drop)
 }
@@ -203,7 +200,6 @@ pub fn setting(line: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// Returns `make` for a kernel that is configured.
 pub fn make(context: &Context, kernel: &Kernel) -> Result<Command> {
     let build = Build::of(context, kernel)?;
     let mut make = build.make(context);

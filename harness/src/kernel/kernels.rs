@@ -56,7 +56,6 @@ pub struct Kernel {
     pub vdso: Vdso,
     /// Fragments in harness/configs, beyond those of the fields above. A later one wins.
     pub extra: &'static [&'static str],
-    /// Variables of make.
     pub variables: &'static [&'static str],
     /// Arguments of the kernel command line.
     pub arguments: &'static [&'static str],
@@ -127,7 +126,6 @@ pub static RUST_STOCK_VDSO: Kernel = Kernel {
     ..RUST
 };
 
-/// Benchmarks.
 pub static RUST_BENCH: Kernel =
     Kernel { name: "rust-bench", extra: &["bench"], parent: Some(&RUST), ..RUST };
 
@@ -215,7 +213,6 @@ pub static STOCK_CLIENTS: Kernel = Kernel {
     ..STOCK
 };
 
-/// The Rust kernel with a mutant.
 pub static MUTANT: Kernel = Kernel { name: "mutant", tree: Tree::Mutant, extra: FAULTS, ..RUST };
 
 /// The first report ends the guest.
@@ -239,7 +236,6 @@ pub static RUST_LINT: Kernel = Kernel {
     ..RUST
 };
 
-/// All kernels.
 pub static ALL: [&Kernel; 20] = [
     &RUST,
     &STOCK,

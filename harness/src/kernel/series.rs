@@ -68,7 +68,6 @@ pub fn kconfig_options(tree: &Path, pattern: &str) -> Result<BTreeSet<String>> {
     Ok(names.map(|name| format!("CONFIG_{name}")).collect())
 }
 
-/// Checks the series out in a work tree.
 fn series_tree(context: &Context, tree: &Path) -> Result<()> {
     let series = git(context, &["rev-parse", "HEAD"])?;
     work_tree(context, tree, series.trim())

@@ -76,7 +76,6 @@ impl Toolchain {
         vec![gcc.unwrap_or_else(|| "CC=gcc".to_owned())]
     }
 
-    /// Returns the variables for Rust.
     pub fn rust_variables(&self) -> Result<Vec<String>> {
         let mut variables = vec![];
         for key in ["RUSTC", "BINDGEN", "RUST_LIB_SRC"] {

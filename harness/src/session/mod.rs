@@ -25,7 +25,6 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Starts a session of `steps` steps.
     pub fn new(context: &'a Context, steps: usize) -> Result<Self> {
         Ok(Self {
             context,

@@ -116,7 +116,6 @@ impl Check {
         format!("{}: {reason}", self.full_name(&result.name))
     }
 
-    /// Describes the results that failed.
     pub fn failures(&self) -> impl Iterator<Item = String> + '_ {
         let failed = self.results.iter();
         let failed = failed.filter(|result| result.status == Status::Failed);

@@ -22,14 +22,12 @@ const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
 pub const POLL: Duration = Duration::from_millis(50);
 const TAIL_LINES: usize = 25;
 
-/// The steps of one command.
 pub struct Steps {
     total: usize,
     done: usize,
     log_dir: PathBuf,
 }
 
-/// One step.
 pub struct Step {
     label: String,
     log_dir: PathBuf,

@@ -15,7 +15,6 @@ use std::{
     path::Path,
 };
 
-/// The percentage of lines that must run.
 const MIN_PERCENT: f64 = 95.0;
 
 /// The files whose added lines are not in the profile, and the reason.
@@ -26,7 +25,6 @@ const NOT_IN_PROFILE: [(&str, &str); 4] = [
     ("rust/kernel/time.rs", "a module"),
 ];
 
-/// The reasons for lines that do not run.
 const REASONS: &str = include_str!("../../../coverage/reasons");
 
 /// The lines of one file in the profile.

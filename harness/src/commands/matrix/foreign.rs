@@ -29,10 +29,8 @@ use std::{
 /// The time limit of KUnit in user-mode Linux, in seconds.
 const UML_SECONDS: &str = "300";
 
-/// clang's target for 64-bit ARM.
 const ARM64_TARGET: &str = "--target=aarch64-linux-gnu";
 
-/// Runs user-mode Linux with KUnit.
 pub fn kunit(context: &Context, step: &Step, build: &Build) -> Result<Vec<Outcome>> {
     let mut linux = Command::new(find("timeout")?);
     linux.args(["-s", "KILL", UML_SECONDS]).arg(build.dir.join("linux")).args([

@@ -96,7 +96,6 @@ fn skipped(name: &str, reason: impl Into<String>) -> Vec<Outcome> {
     vec![Outcome::new(name, Status::Skipped, reason)]
 }
 
-/// Returns the results of a build's warnings.
 fn judge(context: &Context, log: &Path, series: &Series) -> Result<Vec<Outcome>> {
     let text = fs::read_to_string(log).with_context(|| format!("cannot read {}", log.display()))?;
     let (of_series, others): (Vec<_>, Vec<_>) =

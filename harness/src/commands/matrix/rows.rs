@@ -40,7 +40,6 @@ pub struct Row {
     /// The value of ARCH=.
     pub arch: &'static str,
     pub compiler: Compiler,
-    /// Fragments in harness/configs.
     pub fragments: &'static [&'static str],
     /// More lines of the configuration.
     pub lines: &'static str,
@@ -184,7 +183,6 @@ pub const VERSIONED: (&str, &str) =
     ("kernel/time/.namespace_init.o.cmd", "do_timens_ktime_to_host");
 
 impl Row {
-    /// Returns the build.
     pub fn build(&self, context: &Context) -> Result<Build> {
         let builds = context.out.join("build");
         let name = format!("matrix-{}", self.name);
@@ -223,7 +221,6 @@ impl Row {
         Ok([arch, tools].concat())
     }
 
-    /// Returns the targets of make.
     pub fn targets(&self, rust: bool) -> Vec<&'static str> {
         let whole = match self.work {
             Work::Uml => Some("linux"),
@@ -259,7 +256,6 @@ pub fn has_rust(fragments: &str) -> bool {
     last.is_some_and(|(_, value)| value == "y")
 }
 
-/// Returns all options for Rust.
 fn all_rust_options(context: &Context) -> Result<String> {
     let pattern = r"^\s*(menu)?config ([A-Z0-9]+_)*RUST(_[A-Z0-9]+)*$";
     let options = kconfig_options(&context.tree, pattern)?;

@@ -22,7 +22,6 @@ use anyhow::{Context as _, Result};
 use requests::{same, Answer, Answers, FuzzGuest};
 use std::{fmt::Write as _, fs, panic::resume_unwind, thread};
 
-/// The number of sequences in one boot.
 const SEQUENCES_PER_BOOT: u32 = 500;
 /// The number of sequences in which an operation of each kind succeeds.
 const ALL_KINDS: u32 = 20;
@@ -31,7 +30,6 @@ const MAX_SHRUNK: usize = 3;
 /// The maximum number of boots that end early.
 const MAX_CRASHES: usize = 20;
 
-/// Returns the two kernels of a comparison.
 fn kernels(place: Place) -> [&'static Kernel; 2] {
     [&STOCK, place.kernel]
 }
@@ -151,7 +149,6 @@ impl<'a> Comparison<'a> {
         Ok(text)
     }
 
-    /// Returns the failures of the comparison.
     fn failures(&self) -> Vec<String> {
         let different = self.different.iter();
         let different = different.map(|(sequence, line)| {

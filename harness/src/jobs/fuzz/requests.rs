@@ -188,7 +188,6 @@ impl FuzzGuest<'_> {
         Ok(all)
     }
 
-    /// Runs the requests in one guest.
     fn boot(&self, requests: &[Request], on_line: impl FnMut(&str)) -> Result<Transcript> {
         let Self { context, step, kernel, .. } = *self;
         let dir = context.out.join("guest");
