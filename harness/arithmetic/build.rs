@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The option of the kernel's configuration that has the arithmetic's KUnit tests.
+//! Sets the option of the kernel's configuration for the KUnit tests of the arithmetic.
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(CONFIG_TIME_NS_RUST_KUNIT_TEST)");

@@ -23,7 +23,7 @@ use context::Context;
 use std::process::ExitCode;
 
 #[derive(Parser)]
-#[command(name = "timens", version, about)]
+#[command(name = "timens", bin_name = "./timens", version, about)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -31,37 +31,106 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Boot the Rust kernel, use time namespaces with real tools, and check the session.
+    /// Boot the Rust kernel, use time namespaces with real tools, and check the results
+    ///
+    /// Builds the kernel and the selftests first: about 20 minutes on two cores, the first time.
     Run,
-    /// Boot a kernel to a shell, or run one command on it.
+    /// Boot a kernel to a shell, or run one command on it
+    ///
+    /// Without a command, `exit` powers the guest off, and Ctrl-A X ends it at once.
     Shell(interactive::ShellOptions),
-    /// Run every test, on the Rust kernel and on the C kernel.
+    /// Run every test that takes less than an hour, on the Rust kernel and on the C kernel
+    ///
+    /// Kernels: stock (the C kernel) and rust: selftests, readers, no-counter;
+    ///          rust also: kunit, vdso-images, fuzz, race (the last two are short);
+    ///          stock-offset-page and rust-stock-vdso (the other's vDSO layout): other-vdso.
+    /// readers are Linux's tests of the vDSO, /proc and timers, on the host and in a namespace.
+    /// no-counter boots with a clock source that the vDSO cannot read.
+    ///
+    /// Without --kernel and --job it also checks the scripts, the format of the sources, the
+    /// figures and the unit tests on the host. It takes about an hour, with the first builds.
+    #[command(verbatim_doc_comment)]
     Test(Selection),
-    /// Let tasks race for new namespaces on a busy host.
+    /// Race to join, write, read and free namespaces on a busy host
+    ///
+    /// Kernels: stock, rust, stock-offset-page, rust-stock-vdso.
+    /// Jobs: race (2 CPUs), wide-race (4 CPUs).
+    ///
+    /// A failure is a clock that reads zero or lacks its offset, a torn or stale read, and a write
+    /// that succeeds after the freeze or is refused before it. On stock they are only counted, and
+    /// its known race must be among them.
+    #[command(verbatim_doc_comment)]
     Race(race::Options),
-    /// Make each allocation of each operation fail once.
+    /// Make each allocation of each operation fail once
+    ///
+    /// Kernels: stock-faults, rust-faults. Job: faults. It takes about 4 minutes, plus builds.
+    ///
+    /// The error must be the C kernel's, nothing may be left half done, and no memory may leak.
+    #[command(verbatim_doc_comment)]
     Faults(Selection),
-    /// Create, join and close namespaces by the hundred thousand, and look for memory that is left.
+    /// Create, join and close many namespaces, and check that memory does not grow
+    ///
+    /// Kernels: stock-bench (the reference for each slab cache), rust-bench. Job: age.
+    #[command(verbatim_doc_comment)]
     Age(age::Options),
-    /// Run the same random operations on both kernels, and compare the outcomes.
+    /// Run the same random operations on both kernels, and compare the outcomes
+    ///
+    /// Kernel: rust, compared with stock. Job: fuzz, once for each seed.
+    /// A million operations take about an hour and a half.
+    ///
+    /// A sequence that differs is reduced to the operations that make the difference.
+    #[command(verbatim_doc_comment)]
     Fuzz(fuzz::Options),
-    /// Run the tests on kernels with sanitizers.
+    /// Run the tests on kernels with sanitizers
+    ///
+    /// Kernels: rust-kasan and rust-stock-vdso-kasan (KASAN, UBSAN, kmemleak, lockdep), rust-kcsan,
+    ///          stock-kcsan (the control: KCSAN must report the C kernel's race).
+    /// Jobs: kunit, selftests, other-vdso, race, wide-race, faults, age, fuzz.
+    /// It takes about five hours.
+    #[command(verbatim_doc_comment)]
     Sanitize(Selection),
-    /// Put mutants into the series, one at a time, and see which checks detect each.
+    /// Apply mutants to the series, one at a time, and run the checks that must detect each
+    ///
+    /// A mutant is a patch in harness/mutants that breaks the series. The checks must pass without
+    /// one. All mutants take about two hours.
+    #[command(verbatim_doc_comment)]
     Mutants(mutants::Options),
-    /// List the lines of the series' Rust that no test runs.
+    /// List the lines of the series' Rust that the tests do not execute
+    ///
+    /// Kernels: rust-coverage: kunit, selftests, race, fuzz; rust-stock-vdso-coverage: selftests.
+    ///
+    /// 95 % of the lines must run. Each other line needs a reason in harness/coverage/reasons.
+    #[command(verbatim_doc_comment)]
     Coverage(Selection),
-    /// Run container runtimes, CRIU and people's tools.
+    /// Run container runtimes, CRIU and the tools of util-linux on both kernels, unmodified
+    ///
+    /// Kernels: stock-clients, rust-clients.
+    /// Jobs: clients; checkpoint, restore-smaller, restore-larger (CRIU moves a process to another
+    ///       guest, whose uptime is smaller or larger).
+    /// It takes about 15 minutes, plus builds.
+    #[command(verbatim_doc_comment)]
     Clients(Selection),
     /// Count the instructions of each operation on both kernels.
     Bench(bench::Options),
-    /// Time clock reads in both kernels' vDSO, on this machine.
+    /// Time clock reads in both kernels' vDSO, on this host.
     BenchVdso(bench_vdso::Options),
-    /// Build, boot and test each commit of the series.
+    /// Build, boot and test each commit of the series
+    ///
+    /// Each commit must build without a warning and pass Linux's tests of time namespaces. If it
+    /// changes tests, they must build.
+    #[command(verbatim_doc_comment)]
     Bisect(bisect::Options),
-    /// Build the series in other configurations, for other machines, by another compiler.
+    /// Build the series with other configurations, architectures and compilers
+    ///
+    /// A warning at W=1 about a file of the series is a failure. The rows arm64 and uml also run
+    /// tests. A row whose compiler or library is missing is skipped, and names the package.
+    #[command(verbatim_doc_comment)]
     Matrix(matrix::Options),
-    /// Run the kernel's own checkers on the series.
+    /// Run the kernel's own checkers on the series
+    ///
+    /// checkpatch, spelling, MAINTAINERS, links, kernel-doc, rustfmt, Sphinx, clippy, rustdoc and
+    /// sparse run on the host; the examples of the documentation run on the kernel rust-lint.
+    #[command(verbatim_doc_comment)]
     Check,
     /// Print the cover letter of the series.
     CoverLetter,
@@ -71,9 +140,9 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Let rust-analyzer work in the prepared tree.
+    /// Configure rust-analyzer for the prepared tree, out/linux.
     Ide,
-    /// Build one kernel.
+    /// Build one kernel, and print the path of its image.
     Build(build::Options),
     #[command(hide = true)]
     VdsoImages(vdso::check::Options),
@@ -81,19 +150,19 @@ enum Command {
 
 /// Runs the command of that name. Returns the exit status.
 fn run(command: Command, name: &str) -> Result<ExitCode> {
-    // A part of `test`, in a process of its own.
+    // The job vdso-images runs it as a child process.
     if let Command::VdsoImages(options) = &command {
         return vdso::check::run(options).map(status);
     }
     let context = Context::new()?;
     let _lock = match &command {
-        // Two do not use out/, the third locks while it builds.
+        // `shell` locks only while it builds.
         Command::CoverLetter | Command::Figures { .. } | Command::Shell(_) => None,
         Command::Bench(options) if options.only_draws() => None,
         Command::BenchVdso(options) if options.only_draws() => None,
         _ => Some(context.lock()?),
     };
-    session::forget(&context, name)?;
+    session::remove_result(&context, name)?;
     let good = match command {
         Command::Run => interactive::demo(&context),
         Command::Shell(options) => {
@@ -148,4 +217,56 @@ fn main() -> ExitCode {
             false => ExitCode::FAILURE,
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, collections::BTreeSet, fs, path::PathBuf};
+
+    #[test]
+    fn modules_do_not_import_each_other_in_a_circle() {
+        let src = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+        let (mut sources, mut paths) = (BTreeMap::new(), vec![PathBuf::from(src)]);
+        while let Some(path) = paths.pop() {
+            if let Ok(dir) = fs::read_dir(&path) {
+                paths.extend(dir.map(|entry| entry.unwrap().path()));
+            } else if let Some(name) = path.to_str().unwrap().strip_suffix(".rs") {
+                let module = name.replace(src, "crate").replace('/', "::");
+                let module = module.trim_end_matches("::mod").trim_end_matches("::main");
+                sources.insert(module.to_owned(), fs::read_to_string(path).unwrap());
+            }
+        }
+        let resolve = |module: &String, path: &str| {
+            path.split("::").fold(module.clone(), |found, word| match format!("{found}::{word}") {
+                _ if word == "crate" => word.to_owned(),
+                _ if word == "super" => found.rsplit_once("::").unwrap().0.to_owned(),
+                inner if sources.contains_key(&inner) => inner,
+                _ => found,
+            })
+        };
+        let mut reached = BTreeMap::<_, BTreeSet<_>>::new();
+        for (module, text) in &sources {
+            let text = text.split("#[cfg(test)]").next().unwrap().replace("\npub use", "\nuse");
+            for (_, tree) in text.split(';').filter_map(|item| item.rsplit_once("\nuse ")) {
+                let mut tree = tree.replace(" as ", "::").replace(char::is_whitespace, "");
+                while let Some((head, rest)) = tree.rsplit_once('{') {
+                    let (group, tail) = rest.split_once('}').unwrap();
+                    let prefix = &head[head.rfind([',', '{']).map_or(0, |at| at + 1)..];
+                    let group = group.trim_end_matches(',').replace(',', &format!(",{prefix}"));
+                    tree = format!("{head}{group}{tail}");
+                }
+                let used = tree.split(',').map(|path| resolve(module, path));
+                reached.entry(module).or_default().extend(used.filter(|used| used != module));
+            }
+        }
+        for _ in 0..sources.len().ilog2() {
+            let known = reached.clone();
+            for modules in reached.values_mut() {
+                let more = modules.iter().filter_map(|module| known.get(module)).flatten();
+                *modules = more.chain(&*modules).cloned().collect();
+            }
+        }
+        reached.retain(|module, modules| modules.contains(*module));
+        assert!(reached.is_empty(), "a circle of imports: {:?}", reached.keys());
+    }
 }

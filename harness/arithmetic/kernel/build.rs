@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The options of the kernel's configuration that the sources ask for.
+//! Sets the options of the kernel's configuration that the sources use.
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(CONFIG_64BIT)");

@@ -9,6 +9,7 @@ mod judge;
 mod output;
 mod plot;
 mod report;
+mod results;
 mod rows;
 mod size;
 pub mod vdso;
@@ -22,13 +23,13 @@ use crate::{
     },
     session::{Session, Step},
 };
-use anyhow::{bail, ensure, Context as _, Result};
+use anyhow::{bail, ensure, Result};
 use clap::Args;
 use output::Output;
 use report::Report;
+use results::read;
 use rows::Measured;
-use serde::de::DeserializeOwned;
-use std::{fs, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 /// The measurements, each in a boot of its own.
 const GUESTS: [&str; 2] = ["costs", "live"];
@@ -128,18 +129,4 @@ fn run(context: &Context, step: &Step, guest: &Guest) -> Result<Output> {
         bail!("{}", message.unwrap_or(problem));
     }
     Output::parse(&transcript.output)
-}
-
-/// Reads a report that was saved.
-fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text =
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is no saved report", path.display()))
-}
-
-/// Writes a file of results into a directory.
-fn write(dir: &Path, name: &str, text: &str) -> Result<()> {
-    let path = dir.join(name);
-    let written = fs::create_dir_all(dir).and_then(|()| fs::write(&path, format!("{text}\n")));
-    written.with_context(|| format!("cannot write {}", path.display()))
 }

@@ -4,8 +4,8 @@
 
 use super::{
     plot::{chart, C, RUST},
+    results::write,
     rows::{Figure, Line, Measured, Mode, Spread, Verdict, ROWS},
-    write,
 };
 use crate::guest::COUNTING;
 use anyhow::{Context, Result};

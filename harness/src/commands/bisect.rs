@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `bisect`: each commit of the series builds without a warning, boots, and passes the kernel's own
-//! tests of time namespaces. They are built in one directory, one after the other. So are the tests
-//! that a commit adds or changes.
+//! `bisect`: each commit of the series builds without a warning, boots, and passes Linux's tests of
+//! time namespaces. The tests that a commit adds or changes must build. All commits share a build
+//! directory.
 
+use super::plan::build_selftests;
 use crate::{
     context::Context,
-    guest::{initramfs, programs::STOCK},
+    guest::{initramfs, ktap, lists::STOCK},
     jobs::{programs, Place},
     kernel::{
         build::{self, Build},
@@ -15,7 +16,7 @@ use crate::{
         series::{git, git_in, kconfig_options, work_tree},
         warnings::warnings,
     },
-    session::{passed, Check, Column, Outcome, Session, Status, Step},
+    session::{Check, Column, Outcome, Session, Status, Step},
 };
 use anyhow::{ensure, Context as _, Result};
 use clap::Args;
@@ -35,18 +36,18 @@ pub struct Options {
     /// The number of the first commit.
     #[arg(long, default_value_t = 1)]
     from: usize,
-    /// The number of the last commit; without it, the last of the series.
+    /// The number of the last commit [default: that of the last one in the series].
     #[arg(long)]
     to: Option<usize>,
 }
 
 impl Options {
-    /// The part of a series of `count` commits that is asked for, counted from 0.
+    /// Returns the selected part of a series of `count` commits, counted from 0.
     fn part(&self, count: usize) -> Result<std::ops::Range<usize>> {
         let to = self.to.unwrap_or(count);
         ensure!(
             0 < self.from && self.from <= to && to <= count,
-            "the series has commits 1 to {count}: no part of it is from {} to {to}",
+            "the series has commits 1 to {count}: it has no part from {} to {to}",
             self.from
         );
         Ok(self.from - 1..to)
@@ -70,10 +71,7 @@ pub fn bisect(context: &Context, options: &Options) -> Result<bool> {
     let commits = commits(context)?;
     let commits = &commits[options.part(commits.len())?];
     let mut session = Session::new(context, 1 + commits.len())?;
-    session.check("build the selftests", Column::Host, |step| {
-        selftests::build(context, step)?;
-        Ok(passed())
-    });
+    build_selftests(&mut session);
     for commit in commits {
         let name = commit.name();
         session.run(&name, Column::Rust, |step| {
@@ -83,17 +81,16 @@ pub fn bisect(context: &Context, options: &Options) -> Result<bool> {
     session.finish("bisect", "")
 }
 
-/// The commits of the series, the first one first.
+/// Returns the commits of the series, the first one first.
 fn commits(context: &Context) -> Result<Vec<Commit>> {
     let log = git(context, &["log", "--reverse", "--format=%H %s", "base..series"])?;
     let commit = |(index, line): (usize, &str)| {
-        let (id, subject) = line.split_once(' ').context("git log gives no subject")?;
+        let (id, subject) = line.split_once(' ').context("git log printed no subject")?;
         Ok(Commit { number: index + 1, id: id.to_owned(), subject: subject.to_owned() })
     };
     log.lines().enumerate().map(commit).collect()
 }
 
-/// Builds, boots and tests one commit.
 fn try_commit(context: &Context, step: &Step, commit: &Commit) -> Result<Vec<Outcome>> {
     let files = check_out(context, commit)?;
     let build = commit_build(context, step)?;
@@ -115,16 +112,11 @@ fn try_commit(context: &Context, step: &Step, commit: &Commit) -> Result<Vec<Out
     // The last value of an argument counts.
     let kind = format!("TIMENS_KIND={}", implementation(&build.config()?));
     let place = Place { context, step, kernel: KERNEL, arguments: &[kind] };
-    for check in programs::run(place, &STOCK, &[])?.checks {
-        for result in check.results {
-            let name = format!("{} {}", check.name, result.name);
-            outcomes.push(Outcome::new(name.trim(), result.status, result.reason));
-        }
-    }
+    outcomes.extend(ktap::flatten(programs::run(place, &STOCK, &[])?.checks));
     Ok(outcomes)
 }
 
-/// Builds the tests of time namespaces as they are in the tree, from nothing.
+/// Builds the tests of time namespaces in the tree from scratch.
 fn build_tests(context: &Context, step: &Step, build: &Build) -> Result<()> {
     let dir = build.dir.with_file_name("bisect-selftests");
     if dir.exists() {
@@ -134,8 +126,8 @@ fn build_tests(context: &Context, step: &Step, build: &Build) -> Result<()> {
     selftests::build_in(context, step, &build.source, &dir, &build.variables, &options)
 }
 
-/// Checks a commit out and returns the files that it changes. Their times become now, whatever their times
-/// were, so that their objects are compiled and warn.
+/// Checks a commit out and returns the files that it changes. Updates their times, so that their
+/// objects are compiled and warn.
 fn check_out(context: &Context, commit: &Commit) -> Result<String> {
     let tree = context.tree_of(Tree::Bisect);
     work_tree(context, &tree, &commit.id)?;
@@ -151,22 +143,21 @@ fn check_out(context: &Context, commit: &Commit) -> Result<String> {
     Ok(files)
 }
 
-/// The build of the commit in the tree: that of the whole series, without the options that the commit does
-/// not know.
+/// Returns the build of the commit in the tree, without the options that the commit does not have.
 fn commit_build(context: &Context, step: &Step) -> Result<Build> {
     let mut build = Build::of(context, KERNEL)?;
     let known = kconfig_options(&build.source, r"^\s*(menu)?config [A-Z0-9_]+")?;
     let (fragments, dropped) = without_unknown(&build.fragments, &known);
     if !dropped.is_empty() {
-        step.print(&format!("options that this commit does not know: {}", dropped.join(", ")));
+        step.print(&format!("options that this commit does not have: {}", dropped.join(", ")));
     }
-    // Other options may be new as well: each commit is configured anew.
+    // Configure each commit again, as other options may be new.
     let head = git_in(&build.source, &["rev-parse", "HEAD"])?;
     build.fragments = format!("# {}\n{fragments}", head.trim());
     Ok(build)
 }
 
-/// Fragments without the lines for options that are not known, and these.
+/// Removes the lines for unknown options. Returns the rest and the removed options.
 fn without_unknown<'a>(fragments: &'a str, known: &BTreeSet<String>) -> (String, Vec<&'a str>) {
     let mut kept = String::new();
     let mut dropped = vec![];
@@ -182,7 +173,7 @@ fn without_unknown<'a>(fragments: &'a str, known: &BTreeSet<String>) -> (String,
     (kept, dropped)
 }
 
-/// The implementation and vDSO of a configuration, as the guest's init names them.
+/// Returns the name of a configuration's implementation and vDSO in harness/guest/init.
 fn implementation(config: &str) -> &'static str {
     let has = |wanted| config.lines().any(|line| line == wanted);
     let page = has("CONFIG_TIME_NS_OFFSET_PAGE=y");
@@ -212,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_lies_in_the_series() {
+    fn a_part_is_in_the_series() {
         let part = |from, to| Options { from, to }.part(18);
         assert_eq!(part(1, None).unwrap(), 0..18);
         assert_eq!(part(5, Some(8)).unwrap(), 4..8);

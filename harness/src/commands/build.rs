@@ -9,7 +9,7 @@ use clap::Args;
 
 #[derive(Args)]
 pub struct Options {
-    /// The name of the kernel.
+    /// The name of the kernel: rust, stock or another one; a wrong name lists all.
     #[arg(value_parser = Kernel::named)]
     kernel: &'static Kernel,
 }

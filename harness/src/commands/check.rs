@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `check`: the kernel's own checkers on the series, before it is sent.
+//! `check`: the kernel's own checkers on the series.
 
 use super::plan::pack;
 use crate::{
@@ -24,32 +24,32 @@ use std::{
     process::Command,
 };
 
-/// The kernel that clippy builds, which runs the examples of the documentation.
+/// The kernel that clippy builds and that runs the doctests.
 static KERNEL: &Kernel = &RUST_LINT;
 
 /// Six checks of the files, the build and five checks with it, the archive and the guest.
 const STEPS: usize = 6 + 1 + 5 + 2;
 
-/// The remarks of checkpatch that do not count: the type, a text in the place or the line, and the reason.
-const EXCUSED: [(&str, &str, &str); 7] = [
-    ("UNKNOWN_COMMIT_ID", "", "the prepared tree has none of Linux's commits"),
-    ("FILE_PATH_CHANGES", "", "the check of MAINTAINERS looks at each file"),
-    ("EXPORT_SYMBOL", "do_timens_ktime_to_host", "the function is in Rust, which can't export it"),
-    ("SPACING", "FIXTURE_", "the macro makes a type, and `*` a pointer"),
+/// The remarks of checkpatch that are ignored: the type, a text in the place or the line, and the
+/// reason.
+const EXCEPTIONS: [(&str, &str, &str); 7] = [
+    ("UNKNOWN_COMMIT_ID", "", "the prepared tree has no commits of Linux"),
+    ("FILE_PATH_CHANGES", "", "the check of MAINTAINERS covers each file"),
+    ("EXPORT_SYMBOL", "do_timens_ktime_to_host", "the function is in Rust, which cannot export it"),
+    ("SPACING", "FIXTURE_", "the macro expands to a type, and `*` is a pointer"),
     (
         "LINE_SPACING",
         "struct sibling *sibling = data;",
-        "a declaration follows, which a macro begins",
+        "a declaration follows, which begins with a macro",
     ),
-    ("VOLATILE", "selftests/timens/", "a read whose value nobody wants"),
+    ("VOLATILE", "selftests/timens/", "the value of the read is not used"),
     ("ARCH_DEFINES", "selftests/timens/", "the program is for one architecture"),
 ];
 
-/// The vDSO's readers have no object of their own.
+/// The C file that the vDSO includes, and the object with it.
 const READERS: (&str, &str) =
     ("lib/vdso/gettimeofday.c", "arch/x86/entry/vdso/vdso64/vclock_gettime.o");
 
-/// Runs every check and prints the table.
 pub fn check(context: &Context) -> Result<bool> {
     let series = &Series::read(context)?;
     let mut session = Session::new(context, STEPS)?;
@@ -62,7 +62,7 @@ pub fn check(context: &Context) -> Result<bool> {
     session.check("kernel-doc", host, |_| kernel_doc(context, series));
 
     session.check("CLIPPY=1", host, |step| {
-        // An object that is not compiled again does not warn again.
+        // Only an object that is compiled again warns again.
         for object in ["rust/kernel.o", "kernel/time/namespace_rs.o"] {
             let object = context.build_dir(KERNEL).join(object);
             if object.exists() {
@@ -90,8 +90,8 @@ pub fn check(context: &Context) -> Result<bool> {
     session.finish("check", "")
 }
 
-/// One of the kernel's scripts, run in the prepared tree. Its Python is the distribution's: that
-/// has the modules.
+/// Returns a command that runs a script of the kernel in the prepared tree, with the distribution's
+/// Python, which has the modules.
 fn script(context: &Context, interpreter: &str, path: &str) -> Command {
     let search = env::var("PATH").unwrap_or_default();
     let mut command = Command::new(interpreter);
@@ -99,7 +99,7 @@ fn script(context: &Context, interpreter: &str, path: &str) -> Command {
     command
 }
 
-/// The output of a script whose exit status does not matter.
+/// Returns the output of a command, and ignores its exit status.
 fn output(command: &mut Command) -> Result<String> {
     let output = command
         .output()
@@ -107,14 +107,14 @@ fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
 }
 
-/// The skip of a check whose program is missing, with the package that has it.
-fn missing(program: &str, package: &str) -> Option<Vec<Outcome>> {
+/// Returns a skipped result if a program is missing. It names the package.
+fn skip_without(program: &str, package: &str) -> Option<Vec<Outcome>> {
     find(program)
         .is_err()
         .then(|| skipped(format!("{program} is not installed: apt-get install {package}")))
 }
 
-/// The series as mails in a directory of their own.
+/// Writes the series as mails. Returns their paths.
 fn mails(context: &Context, series: &Series) -> Result<Vec<PathBuf>> {
     let dir = context.out.join("check");
     if dir.exists() {
@@ -162,14 +162,14 @@ fn remarks(output: &str) -> Vec<Remark<'_>> {
     remarks
 }
 
-fn excuse(remark: &Remark) -> Option<&'static str> {
-    let (_, _, why) = EXCUSED.into_iter().find(|(kind, text, _)| {
+fn exception(remark: &Remark) -> Option<&'static str> {
+    let (_, _, why) = EXCEPTIONS.into_iter().find(|(kind, text, _)| {
         remark.kind == *kind && (remark.line.contains(text) || remark.place.contains(text))
     })?;
     Some(why)
 }
 
-/// Runs checkpatch on each patch. The submitter adds the sign-off.
+/// Runs checkpatch on each patch, without the check for sign-offs, which the submitter adds.
 fn checkpatch(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome>> {
     let mut outcomes = vec![];
     let mails = mails(context, series)?;
@@ -183,10 +183,10 @@ fn checkpatch(context: &Context, step: &Step, series: &Series) -> Result<Vec<Out
         let output = output(&mut checkpatch)?;
         let name = name_of(mail);
         let before = outcomes.len();
-        let mut excuses = BTreeSet::new();
+        let mut exceptions = BTreeSet::new();
         for remark in remarks(&output) {
-            if let Some(why) = excuse(&remark) {
-                excuses.insert(format!("{}: {why}", remark.kind));
+            if let Some(why) = exception(&remark) {
+                exceptions.insert(format!("{}: {why}", remark.kind));
                 continue;
             }
             let Remark { kind, text, place, .. } = remark;
@@ -199,15 +199,16 @@ fn checkpatch(context: &Context, step: &Step, series: &Series) -> Result<Vec<Out
         if outcomes.len() == before {
             outcomes.push(Outcome::new(&name, Status::Passed, ""));
         }
-        outcomes
-            .extend(excuses.into_iter().map(|excuse| Outcome::new(&name, Status::Skipped, excuse)));
+        outcomes.extend(
+            exceptions.into_iter().map(|exception| Outcome::new(&name, Status::Skipped, exception)),
+        );
     }
     Ok(outcomes)
 }
 
-/// Misspelt words in the patches and their messages.
+/// Runs codespell on the patches and their messages.
 fn spelling(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome>> {
-    if let Some(skipped) = missing("codespell", "codespell") {
+    if let Some(skipped) = skip_without("codespell", "codespell") {
         return Ok(skipped);
     }
     step.progress(0, "codespell");
@@ -217,8 +218,7 @@ fn spelling(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outco
     Ok(unless(output(&mut codespell)?.lines().map(str::to_owned)))
 }
 
-/// Each pattern that the series adds to MAINTAINERS has a file. The other parts of the self-test are about
-/// sections, links and repositories, which the series does not add.
+/// Checks that each pattern that the series adds to MAINTAINERS matches a file.
 fn patterns(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     step.progress(0, "get_maintainer.pl");
     let mut test = script(context, "perl", "scripts/get_maintainer.pl");
@@ -226,31 +226,31 @@ fn patterns(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     of_added_lines(context, &errors)
 }
 
-/// The mailing list for each file in Rust.
 const RUST_LIST: &str = "rust-for-linux@vger.kernel.org";
 
-/// Each new file of the series has an entry in MAINTAINERS, and each file in Rust its mailing list.
+/// Checks that MAINTAINERS has an entry for each new file, and the mailing list for each file in
+/// Rust.
 fn maintainers(context: &Context, series: &Series) -> Result<Vec<Outcome>> {
     let mut outcomes = vec![];
     for file in &series.files {
         let mut ask = script(context, "perl", "scripts/get_maintainer.pl");
         ask.args(["--no-git", "--no-git-fallback", "--no-rolestats", "--no-keywords"]);
         let entries = output(ask.args(["--no-email", "--subsystem", "-f", file]))?;
-        // Entries have lists, too.
-        let somebodys = entries.lines().any(|entry| !entry.contains('@') && entry != "THE REST");
+        // The output has mailing lists, too.
+        let has_entry = entries.lines().any(|entry| !entry.contains('@') && entry != "THE REST");
         let listed = !file.ends_with(".rs") || entries.contains(RUST_LIST);
-        let (status, reason) = match (somebodys, series.added.contains(file)) {
-            (true, _) if !listed => (Status::Failed, "it lacks the mailing list for Rust"),
+        let (status, reason) = match (has_entry, series.added.contains(file)) {
+            (true, _) if !listed => (Status::Failed, "MAINTAINERS lacks the mailing list for Rust"),
             (true, _) => (Status::Passed, ""),
-            (false, true) => (Status::Failed, "no entry of MAINTAINERS has it"),
-            (false, false) => (Status::Skipped, "no entry has it in Linux either"),
+            (false, true) => (Status::Failed, "MAINTAINERS has no entry for it"),
+            (false, false) => (Status::Skipped, "Linux has no entry for it either"),
         };
         outcomes.push(Outcome::new(file, status, reason));
     }
     Ok(outcomes)
 }
 
-/// The files that comments and documentation link to exist.
+/// Checks that linked files exist.
 fn srctree_links(context: &Context, series: &Series) -> Result<Vec<Outcome>> {
     let mut broken = vec![];
     for file in series.ending(&[".rs"]) {
@@ -265,22 +265,22 @@ fn srctree_links(context: &Context, series: &Series) -> Result<Vec<Outcome>> {
     Ok(unless(broken))
 }
 
-/// The kernel-doc comments of the C files.
 fn kernel_doc(context: &Context, series: &Series) -> Result<Vec<Outcome>> {
     let mut check = script(context, "python3", "scripts/kernel-doc");
     check.args(["-none", "-Wall"]).args(c_files(series));
     of_added_lines(context, &output(&mut check)?)
 }
 
-/// The C files of the kernel itself.
+/// Returns the C files of the series outside of tools/.
 fn c_files(series: &Series) -> impl Iterator<Item = &str> {
     let files = series.ending(&[".c", ".h"]);
     files.filter(|file| !file.starts_with("tools/"))
 }
 
-/// The errors about lines that the series adds, as failures. Each error names a file and a line.
+/// Returns the errors about lines that the series adds, as failures. An error has a file and a
+/// line.
 fn of_added_lines(context: &Context, errors: &str) -> Result<Vec<Outcome>> {
-    let mut ours = vec![];
+    let mut found = vec![];
     for (file, added) in Series::added_lines(context, &[])? {
         for error in errors.lines() {
             let place = error.split_once(&format!("{file}:"));
@@ -289,20 +289,20 @@ fn of_added_lines(context: &Context, errors: &str) -> Result<Vec<Outcome>> {
                 digits.next()?.parse().ok()
             });
             if line.is_some_and(|line| added.iter().any(|lines| lines.contains(&line))) {
-                ours.push(error.to_owned());
+                found.push(error.to_owned());
             }
         }
     }
-    Ok(unless(ours))
+    Ok(unless(found))
 }
 
-/// The pages that the series adds or edits, as HTML, without a warning.
+/// Builds the pages that the series changes as HTML, without a warning.
 fn sphinx(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome>> {
     let pages: Vec<_> = series.ending(&[".rst"]).collect();
     if pages.is_empty() {
         return Ok(skipped("the series has no .rst file".to_owned()));
     }
-    if let Some(skipped) = missing("sphinx-build", "python3-sphinx") {
+    if let Some(skipped) = skip_without("sphinx-build", "python3-sphinx") {
         return Ok(skipped);
     }
     let inside = |page: &&str| {
@@ -313,7 +313,7 @@ fn sphinx(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome
     let mut make = build::make(context, KERNEL)?;
     let search = env::var("PATH").unwrap_or_default();
     make.env("PATH", format!("/usr/bin:{search}"));
-    // Documentation/Makefile has options of its own in the variable that names the tool elsewhere.
+    // In Documentation/Makefile the variable holds options, not the tool.
     make.arg("RUSTDOC=");
     make.arg(format!("SPHINXDIRS={}", dirs.join(" "))).arg("htmldocs");
     let log = fs::read_to_string(step.command(&mut make, "sphinx")?)?;
@@ -324,15 +324,15 @@ fn sphinx(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome
     Ok(unless(log.lines().filter(about).map(str::to_owned)))
 }
 
-/// The warnings of rustc, clippy or rustdoc about files of the series.
+/// Returns the warnings in a log about files of the series, as failures.
 fn series_warnings(log: &str, series: &Series) -> Vec<Outcome> {
-    let ours = warnings(log).into_iter();
-    let ours = ours.filter(|warning| warning.is_ours(series));
-    unless(ours.map(|warning| warning.text))
+    let of_series = warnings(log).into_iter();
+    let of_series = of_series.filter(|warning| warning.is_of_series(series));
+    unless(of_series.map(|warning| warning.text))
 }
 
-/// The documentation of the crate that `make rustdoc` does not know, with its private items: it has no
-/// others.
+/// Builds the documentation of namespace_rs, which `make rustdoc` does not cover, with its private
+/// items.
 fn crate_docs(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome>> {
     let dir = context.build_dir(KERNEL);
     let built = dir.join("kernel/time/.namespace_rs.o.cmd");
@@ -363,14 +363,13 @@ fn crate_docs(context: &Context, step: &Step, series: &Series) -> Result<Vec<Out
     Ok(series_warnings(&fs::read_to_string(log)?, series))
 }
 
-/// Runs sparse on the C files that are in this kernel.
+/// Runs sparse on the C files of the series in this kernel.
 fn sparse(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome>> {
     let sparse = env::var("SPARSE").unwrap_or_else(|_| "sparse".to_owned());
     let valid = output(script(context, "sh", "scripts/checker-valid.sh").arg(&sparse))?;
     if valid.trim() != "1" {
         return Ok(skipped(format!(
-            "{sparse} is missing or older than 0.6.5, the first that knows the C of this kernel: \
-             give SPARSE="
+            "{sparse} is missing or older than 0.6.5, which this kernel needs: set SPARSE="
         )));
     }
     let dir = context.build_dir(KERNEL);
@@ -391,15 +390,15 @@ fn sparse(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome
     make.arg("C=2").arg(format!("CHECK={sparse}")).args(&objects);
     let log = fs::read_to_string(step.command(&mut make, "sparse")?)?;
     let about = |line: &&str| {
-        let (path, said) = line.split_once(':').unwrap_or_default();
-        [": warning: ", ": error: "].iter().any(|word| said.contains(word))
+        let (path, message) = line.split_once(':').unwrap_or_default();
+        [": warning: ", ": error: "].iter().any(|word| message.contains(word))
             && series.files.iter().any(|file| path.ends_with(file.as_str()))
     };
     results.extend(unless(log.lines().filter(about).map(str::to_owned)));
     Ok(results)
 }
 
-/// The examples in the documentation of the series' modules, run as KUnit tests.
+/// Runs the doctests of the series as KUnit tests.
 fn doctests(context: &Context, step: &Step, series: &Series) -> Result<Vec<Check>> {
     let place = Place {
         context,
@@ -407,32 +406,32 @@ fn doctests(context: &Context, step: &Step, series: &Series) -> Result<Vec<Check
         kernel: KERNEL,
         arguments: &["kunit.filter_glob=rust_doctests_kernel".to_owned()],
     };
-    let said = programs::boot(place, &crate::guest::programs::KUNIT, true, &[])?;
-    let results = ktap::results(context, &said.console)?;
+    let transcript = programs::boot(place, &crate::guest::lists::KUNIT, true, &[])?;
+    let results = ktap::results(context, &transcript.console)?;
     Ok(vec![
-        Check::new("guest: doctests", Column::Rust, unless(said.failures(KERNEL))),
+        Check::new("guest: doctests", Column::Rust, unless(transcript.failures(KERNEL))),
         Check::new("doctests", Column::Rust, examples(context, series, &results)),
     ])
 }
 
-/// The doctests of the files that the series adds. Each file with an example has at least one.
+/// Returns the results of new files. Each file with an example must have one.
 fn examples(context: &Context, series: &Series, results: &[Outcome]) -> Vec<Outcome> {
-    let mut ours = vec![];
+    let mut found = vec![];
     for file in series.added.iter().filter(|file| file.starts_with("rust/kernel/")) {
         let text = fs::read_to_string(context.tree.join(file)).unwrap_or_default();
         if !text.contains("/// ```\n") {
             continue;
         }
-        // As scripts/rustdoc_test_gen.rs calls them.
+        // The name of tests in scripts/rustdoc_test_gen.rs.
         let name = file.trim_start_matches("rust/").replace(['/', '.'], "_");
         let of_file = results.iter().filter(|result| result.name.contains(&name));
-        let before = ours.len();
-        ours.extend(of_file.cloned());
-        if ours.len() == before {
-            ours.push(Outcome::failure(format!("no example of {file} ran")));
+        let before = found.len();
+        found.extend(of_file.cloned());
+        if found.len() == before {
+            found.push(Outcome::failure(format!("no example of {file} ran")));
         }
     }
-    ours
+    found
 }
 
 #[cfg(test)]
@@ -440,7 +439,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_remarks_of_checkpatch() {
+    fn remarks_of_checkpatch_are_parsed() {
         let text = "WARNING:VOLATILE: usually wrong\n#9: FILE: a/b.c:3:\n+\tvolatile x;\n\n\
                     WARNING:FILE_PATH_CHANGES: added file\n#5: \nnew file mode 100644\n\ntotal: 1\n";
         let found = remarks(text);
@@ -454,6 +453,6 @@ mod tests {
             }
         );
         assert_eq!(found.len(), 2);
-        assert!(excuse(&found[0]).is_none() && excuse(&found[1]).is_some());
+        assert!(exception(&found[0]).is_none() && exception(&found[1]).is_some());
     }
 }

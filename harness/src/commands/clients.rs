@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `clients`: the users of time namespaces, unmodified, on both kernels: container runtimes, CRIU with a process
-//! that moves to another machine, and people's tools.
+//! `clients`: container runtimes, CRIU and tools, unmodified, on both kernels.
 //!
-//! Each scenario is a program in harness/guest/clients, with a log of its own.
+//! Each scenario is a program in harness/guest/clients, and has a log.
 
 use super::plan::{Plan, Selection};
 use crate::{
     context::Context,
     guest::{
         ktap,
-        programs::{List, CLIENT_LISTS},
+        lists::{List, CLIENT_LISTS},
     },
     jobs::{column, Job},
     kernel::kernels::{Kernel, RUST_CLIENTS, STOCK_CLIENTS},
@@ -18,10 +17,10 @@ use crate::{
 use anyhow::{Context as _, Result};
 use std::fs;
 
-/// The mark of a timeline's lines in a guest's output.
+/// The start of a timeline's lines in a guest's output.
 const TIMELINE: &str = "# timeline: ";
 
-/// The file that carries a process from one guest to the next, in the directory that they share.
+/// The file with a dumped process, in the directory that guests share.
 const HANDOFF: &str = "handoff.tar";
 
 fn plan() -> Plan {
@@ -30,7 +29,6 @@ fn plan() -> Plan {
     Plan::new("clients", kernels.map(|kernel| (kernel, jobs.to_vec())).into())
 }
 
-/// Runs every scenario on both kernels and prints the timelines.
 pub fn clients(context: &Context, selection: &Selection) -> Result<bool> {
     let plan = plan().select(selection)?;
     for kernel in [&STOCK_CLIENTS, &RUST_CLIENTS] {
@@ -56,7 +54,7 @@ pub fn clients(context: &Context, selection: &Selection) -> Result<bool> {
     session.finish("clients", &timelines)
 }
 
-/// A file of an earlier run must not be restored.
+/// Removes the dumped process of the last run.
 fn remove_handoff(context: &Context, kernel: &Kernel) -> Result<()> {
     let path = context.out.join("clients").join(kernel.name).join(HANDOFF);
     if path.exists() {
@@ -65,15 +63,15 @@ fn remove_handoff(context: &Context, kernel: &Kernel) -> Result<()> {
     Ok(())
 }
 
-/// Keeps the output of each scenario in a log of its own.
+/// Saves the output of each scenario as a log.
 fn save_logs(context: &Context, kernel: &Kernel, list: &List, output: &str) -> Result<()> {
     let output = output.replace('\r', "");
     for program in list.programs() {
         let name = format!("{} {}{}", kernel.name, program.path, list.note);
         let name = name.replace(['/', ' '], "-").replace(',', "");
         let path = context.out.join(format!("log/{name}.log"));
-        let frames = ktap::frames(&output, program.path);
-        let text: String = frames.iter().map(|frame| frame.text).collect();
+        let runs = ktap::runs(&output, program.path);
+        let text: String = runs.iter().map(|run| run.text).collect();
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())

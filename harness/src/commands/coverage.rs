@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `coverage`: the lines of the series' Rust that the tests run.
+//! `coverage`: the lines of the series' Rust that the tests execute.
 
+mod lines;
 mod profile;
-mod report;
 
 use super::plan::{Plan, Selection};
 use crate::{
     context::Context,
-    guest::programs::SELFTESTS,
+    guest::lists::SELFTESTS,
     jobs::{race::Rounds, Job},
     kernel::{
         kernels::{Kernel, RUST_COVERAGE, RUST_STOCK_VDSO_COVERAGE},
@@ -17,11 +17,11 @@ use crate::{
     session::Step,
 };
 use anyhow::{Context as _, Result};
-use profile::{counters_in, lcov, parse_lcov, Lines, Profile};
-use report::Report;
+use lines::CoveredLines;
+use profile::{counters_in, lcov, parse_lcov, LineCounts, Profile};
 use std::{collections::BTreeMap, fs};
 
-/// The kernels that count. The second switches the vDSO's pages in another way.
+/// The kernels differ in the code that switches the vDSO's pages.
 fn plan() -> Plan {
     let selftests = Job::Programs(&SELFTESTS);
     let race = Job::Race { cpus: 2, rounds: Rounds::of(500) };
@@ -43,9 +43,9 @@ pub fn coverage(context: &Context, selection: &Selection) -> Result<bool> {
     let mut outputs = BTreeMap::<_, (&Kernel, Vec<String>)>::new();
     let mut session = plan.run(context, |kernel, _, findings| {
         let (_, outputs) = outputs.entry(kernel.name).or_insert((kernel, vec![]));
-        outputs.extend(findings.transcripts.iter().map(|said| said.output.clone()));
+        outputs.extend(findings.transcripts.iter().map(|transcript| transcript.output.clone()));
     })?;
-    let mut lines = Lines::new();
+    let mut lines = LineCounts::new();
     let mut configs = vec![];
     for (kernel, outputs) in outputs.into_values() {
         for (file, counts) in count(context, &session.quiet_step(), kernel, &outputs)? {
@@ -61,9 +61,9 @@ pub fn coverage(context: &Context, selection: &Selection) -> Result<bool> {
         );
     }
     let added = Series::added_lines(context, &["*.rs"])?;
-    let report = Report::new(context, &lines, &added, &configs)?;
-    session.add(report.check());
-    session.finish("coverage", &report.to_string())
+    let covered = CoveredLines::new(context, &lines, &added, &configs)?;
+    session.add(covered.check());
+    session.finish("coverage", &covered.to_string())
 }
 
 fn image(context: &Context, kernel: &Kernel) -> Result<Vec<u8>> {
@@ -71,8 +71,13 @@ fn image(context: &Context, kernel: &Kernel) -> Result<Vec<u8>> {
     fs::read(&image).with_context(|| format!("cannot read {}", image.display()))
 }
 
-/// The number of times that each line ran on a kernel, by the counters in its guests' outputs.
-fn count(context: &Context, step: &Step, kernel: &Kernel, outputs: &[String]) -> Result<Lines> {
+/// Counts the executions of each line on a kernel, by the counters in the outputs of its guests.
+fn count(
+    context: &Context,
+    step: &Step,
+    kernel: &Kernel,
+    outputs: &[String],
+) -> Result<LineCounts> {
     let data = image(context, kernel)?;
     let profile = Profile::new(&data)?;
     let mut sum = vec![0; profile.counters];

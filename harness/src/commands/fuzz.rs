@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `fuzz`: a million random operations on the C kernel and on the Rust kernel, whose outcomes must be the same.
+//! `fuzz`: random operations on both kernels, whose outcomes must be the same.
 
 use super::plan::{Plan, Selection};
 use crate::{
@@ -17,17 +17,17 @@ use clap::Args;
 
 #[derive(Args)]
 pub struct Options {
-    /// The first seed. The operations are drawn from the seed alone.
+    /// The first seed, which determines the operations.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// The number of seeds, which share the operations.
+    /// The number of seeds. Each runs an equal part of the operations.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     seeds: u32,
-    /// The number of operations on each kernel, in sequences of 200. Each seed has at least one sequence.
+    /// The number of operations on each kernel, in sequences of 200, at least one for each seed.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
     operations: u32,
-    /// Run one sequence of the first seed again, with these of its operations, and print the outcomes:
-    /// SEQUENCE:OPERATION,OPERATION…
+    /// Run some operations of one sequence of the first seed, and print the outcomes on both
+    /// kernels: SEQUENCE:OPERATION,OPERATION…
     #[arg(long, value_parser = Request::parse)]
     replay: Option<Request>,
     #[command(flatten)]
@@ -49,7 +49,7 @@ pub fn fuzz(context: &Context, options: &Options) -> Result<bool> {
     plan.run(context, |_, _, _| {})?.finish("fuzz", "")
 }
 
-/// Runs one sequence on kernels that have been built.
+/// Runs one sequence, without builds.
 fn replay(context: &Context, options: &Options, request: &Request) -> Result<bool> {
     let kernel = options.selection.kernels().first().copied().unwrap_or(&RUST);
     let mut session = Session::new(context, 1)?;

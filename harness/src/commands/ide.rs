@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `ide`: the description of the prepared tree that rust-analyzer needs.
+//! `ide`: the configuration of rust-analyzer for the prepared tree.
 
 use crate::{
     commands::plan::build_kernel,
@@ -15,27 +15,27 @@ use anyhow::{bail, Context as _, Result};
 use serde_json::Value;
 use std::fs;
 
-/// The kernel whose build directory has the description.
+/// The kernel whose build directory has the configuration.
 static KERNEL: &Kernel = &RUST;
 
-/// The root files of the crates with code of the series.
+/// The root files of the crates that the series changes.
 const CRATES: [&str; 2] = ["rust/kernel/lib.rs", "kernel/time/namespace_rs.rs"];
 
-/// Builds the Rust kernel and describes its crates to rust-analyzer.
+/// Builds the Rust kernel and configures rust-analyzer.
 pub fn ide(context: &Context) -> Result<bool> {
     let mut session = Session::new(context, 2)?;
     build_kernel(&mut session, KERNEL);
-    session.check("describe the crates", Column::Host, |step| {
+    session.check("configure rust-analyzer", Column::Host, |step| {
         let mut make = build::make(context, KERNEL)?;
         step.command(make.arg("rust-analyzer"), "rust-analyzer")?;
-        describe(context)?;
+        check_configuration(context)?;
         Ok(passed())
     });
     session.finish("ide", "")
 }
 
-/// Prints the place of the description, which must have the crates of the series.
-fn describe(context: &Context) -> Result<()> {
+/// Checks that the configuration has the crates of the series, and prints its path.
+fn check_configuration(context: &Context) -> Result<()> {
     let path = context.build_dir(KERNEL).join("rust-project.json");
     let text =
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;

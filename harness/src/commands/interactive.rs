@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `run` and `shell`: guests for a person.
+//! `run` and `shell`: guests whose output is shown.
 
-use super::plan::{build_kernel, pack};
+use super::plan::{build_kernel, build_selftests, pack};
 use crate::{
     context::Context,
     guest::{self, initramfs, ktap, Guest},
     jobs::column,
-    kernel::{
-        kernels::{Kernel, RUST},
-        selftests,
-    },
-    session::{passed, Check, Column, Session},
+    kernel::kernels::{Kernel, RUST},
+    session::{Check, Session},
 };
 use anyhow::{bail, ensure, Context as _, Result};
 use clap::Args;
@@ -23,10 +20,10 @@ use std::{
 
 #[derive(Args)]
 pub struct ShellOptions {
-    /// The kernel to boot.
+    /// The kernel to boot; a wrong name lists all.
     #[arg(long, value_name = "NAME", default_value = "rust", value_parser = Kernel::named)]
     kernel: &'static Kernel,
-    /// Use the kernel and programs as they are.
+    /// Do not build the kernel and the selftests.
     #[arg(long)]
     no_build: bool,
     /// Run this shell command, print its output, and return its exit status.
@@ -34,7 +31,7 @@ pub struct ShellOptions {
     command: Vec<String>,
 }
 
-/// A session that has built a kernel and its guest, with one step left.
+/// Builds a kernel and its guest. Returns the session, with one step left.
 fn prepared<'a>(
     context: &'a Context,
     kernel: &'static Kernel,
@@ -51,17 +48,14 @@ fn prepared<'a>(
         for kernel in kernels {
             ready &= build_kernel(&mut session, kernel);
         }
-        ready &= session.check("build the selftests", Column::Host, |step| {
-            selftests::build(context, step)?;
-            Ok(passed())
-        });
+        ready &= build_selftests(&mut session);
     }
     ready &= pack(&mut session, kernel);
-    ensure!(ready, "the guest could not be built: see above");
+    ensure!(ready, "the guest was not built: see above");
     Ok(session)
 }
 
-/// Shows a session with real tools in a time namespace, and its checks as a table.
+/// Shows real tools in a time namespace, and the checks as a table.
 pub fn demo(context: &Context) -> Result<bool> {
     let kernel = &RUST;
     let mut session = prepared(context, kernel, false)?;
@@ -79,7 +73,7 @@ pub fn demo(context: &Context) -> Result<bool> {
     session.finish("run", "")
 }
 
-/// Opens a shell in a guest, or runs one command there.
+/// Opens a shell in a guest, or runs one command. Returns the exit status.
 pub fn shell(context: &Context, options: &ShellOptions) -> Result<i32> {
     let kernel = options.kernel;
     let lock = context.lock()?;
@@ -109,7 +103,7 @@ pub fn shell(context: &Context, options: &ShellOptions) -> Result<i32> {
     }
 }
 
-/// A command in base64, as a word of the kernel command line.
+/// Encodes a command as one word of the kernel command line.
 fn base64(command: &str) -> Result<String> {
     let mut base64 = Command::new("base64");
     let mut child = base64
@@ -124,7 +118,7 @@ fn base64(command: &str) -> Result<String> {
     Ok(String::from_utf8(child.wait_with_output()?.stdout)?)
 }
 
-/// A line of the demonstration as it is shown, without the marks for the harness.
+/// Returns a line of the demonstration as shown, or `None` if it is only for the harness.
 fn shown(line: &str) -> Option<String> {
     if ["TIMENS-", "TAP version ", "1.."].iter().any(|start| line.starts_with(start)) {
         return None;
@@ -145,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shows_verdicts_and_hides_markers() {
+    fn results_are_shown_and_markers_hidden() {
         assert_eq!(shown("ok 3 - it works").unwrap(), "  PASS  it works");
         assert_eq!(shown("not ok 4 - it fails").unwrap(), "  FAIL  it fails");
         assert_eq!(shown("TIMENS-GUEST-END 0"), None);
@@ -153,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn encodes_commands() {
+    fn commands_are_encoded() {
         assert_eq!(base64("echo 'a  b'").unwrap(), "ZWNobyAnYSAgYic=");
     }
 }

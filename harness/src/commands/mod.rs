@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The commands. Most are plans: lists of jobs on kernels, which one runner builds, boots and sums up.
+//! The commands. Most are plans: lists of jobs on kernels.
 
 pub mod age;
 pub mod bisect;

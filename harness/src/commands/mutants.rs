@@ -1,32 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `mutants`: defects that are put into the series on purpose, one at a time, and the checks that detect each.
+//! `mutants`: patches that break the series, one at a time, and the checks that must detect each.
 //!
-//! They are the patches in harness/mutants, which name the checks that must detect them. Before that these
-//! checks must find nothing in the series as it is: a check that always fails detects nothing.
+//! The patches are in harness/mutants, and name the checks. These must first pass without a mutant.
 
-use super::plan::{build_kernel, pack};
+use super::plan::{build_kernel, build_selftests, pack};
 use crate::{
     context::Context,
-    guest::{log, programs::SELFTESTS},
+    guest::{lists::SELFTESTS, log},
     jobs::{age, column, race::summary, race::Rounds, Findings, Job, Place},
     kernel::{
         kernels::{Kernel, Tree, MUTANT, MUTANT_KASAN, RUST_KCSAN, STOCK},
-        selftests,
         series::{git_in, prepare},
     },
-    session::{passed, Check, Column, Outcome, Session, Status, Step},
+    session::{Check, Outcome, Session, Status, Step},
 };
 use anyhow::{bail, ensure, Context as _, Result};
 use clap::Args;
 use std::{fmt, fs, path::PathBuf};
 
-/// The words before the names of the checks that must detect a mutant.
+/// The text in front of the names of checks in a mutant.
 const SEEN_BY: &str = "Seen by: ";
 
 #[derive(Args)]
 pub struct Options {
-    /// The names of mutants: the files in harness/mutants without their ending. All by default.
+    /// Names of mutants: the files in harness/mutants without their ending [default: all].
     names: Vec<String>,
 }
 
@@ -35,14 +33,14 @@ struct Detector {
     name: &'static str,
     kernel: &'static Kernel,
     jobs: &'static [Job],
-    /// The findings that count.
-    counts: Counts,
+    /// The findings that detect a mutant.
+    finds: FindingKind,
 }
 
-/// The findings of a detector that count.
+/// The findings that detect a mutant.
 #[derive(Clone, Copy, PartialEq)]
-enum Counts {
-    /// Failures of tests that run once; tests that run again are unsteady by themselves.
+enum FindingKind {
+    /// Failures of tests, except of those that are unsteady.
     Failures,
     /// Reports of KASAN, UBSAN, kmemleak and lockdep.
     Sanitizers,
@@ -59,18 +57,18 @@ static DETECTORS: [Detector; 8] = [
     detector("fuzz", &[super::test::FUZZ]),
     Detector {
         kernel: &MUTANT_KASAN,
-        counts: Counts::Sanitizers,
+        finds: FindingKind::Sanitizers,
         ..detector("KASAN", &[Job::Kunit, race(Rounds::of(50))])
     },
     Detector {
         kernel: &RUST_KCSAN,
-        counts: Counts::Races,
+        finds: FindingKind::Races,
         ..detector("KCSAN", &[race(Rounds::of(500))])
     },
 ];
 
 const fn detector(name: &'static str, jobs: &'static [Job]) -> Detector {
-    Detector { name, kernel: &MUTANT, jobs, counts: Counts::Failures }
+    Detector { name, kernel: &MUTANT, jobs, finds: FindingKind::Failures }
 }
 
 const fn race(rounds: Rounds) -> Job {
@@ -83,53 +81,54 @@ impl Detector {
         detector.with_context(|| format!("there is no check {name}"))
     }
 
-    /// Runs the check on the kernel as it was built. Returns the findings that count.
+    /// Runs the check without builds. Returns the findings that detect a mutant.
     fn run(&self, context: &Context, step: &Step) -> Result<Vec<String>> {
         let mut found = vec![];
         for job in self.jobs {
             let findings = job.run(Place { context, step, kernel: self.kernel, arguments: &[] })?;
-            found.extend(self.counted(&findings)?);
+            found.extend(self.select(&findings)?);
         }
         Ok(found)
     }
 
-    fn counted(&self, findings: &Findings) -> Result<Vec<String>> {
+    fn select(&self, findings: &Findings) -> Result<Vec<String>> {
         let transcripts = &findings.transcripts;
-        // A busy host can be the reason.
+        // The host may be too busy.
         if let Some(slow) = transcripts.iter().find(|transcript| transcript.timed_out) {
             bail!(slow.errors.join("; "));
         }
-        let found: Vec<_> = match self.counts {
-            Counts::Failures => {
+        let found: Vec<_> = match self.finds {
+            FindingKind::Failures => {
                 let steady = |check: &&Check| check.unsteady.is_empty();
                 let failures = findings.checks.iter().filter(steady).flat_map(Check::failures);
                 let mut failures: Vec<_> = failures.collect();
-                let races = transcripts.iter().map(|said| summary(&said.output));
+                let races = transcripts.iter().map(|transcript| summary(&transcript.output));
                 let races: Vec<_> = races.filter(|text| !text.is_empty()).collect();
                 if let Some(first) = failures.first_mut().filter(|_| !races.is_empty()) {
                     *first += &format!(" (in all: {})", races.join("; "));
                 }
                 failures
             }
-            Counts::Sanitizers => {
+            FindingKind::Sanitizers => {
                 let consoles = transcripts.iter();
-                consoles.flat_map(|said| log::sanitizer_reports(&said.console)).collect()
+                consoles
+                    .flat_map(|transcript| log::sanitizer_reports(&transcript.console))
+                    .collect()
             }
-            Counts::Races => {
-                let races = transcripts.iter().flat_map(|said| &said.races);
+            FindingKind::Races => {
+                let races = transcripts.iter().flat_map(|transcript| &transcript.races);
                 races.map(|race| crate::guest::kcsan::title(race).to_owned()).collect()
             }
         };
-        // Silence proves something only if the run is good otherwise.
-        let errors: Vec<_> = transcripts.iter().flat_map(|said| &said.errors).collect();
+        // Without findings, the run must have no other error.
+        let errors: Vec<_> = transcripts.iter().flat_map(|transcript| &transcript.errors).collect();
         if let (true, Some(error)) = (found.is_empty(), errors.first()) {
-            bail!("the run has an error that does not count: {error}");
+            bail!("the run has another error: {error}");
         }
         Ok(found)
     }
 }
 
-/// A mutant.
 struct Mutant {
     name: String,
     patch: PathBuf,
@@ -139,7 +138,6 @@ struct Mutant {
 }
 
 impl Mutant {
-    /// Reads the text above a patch.
     fn read(patch: PathBuf) -> Result<Self> {
         let file = patch.display();
         let text = fs::read_to_string(&patch).with_context(|| format!("cannot read {file}"))?;
@@ -161,7 +159,7 @@ impl Mutant {
     }
 }
 
-/// The kernels of detectors, each once.
+/// Returns the kernels of detectors, without duplicates.
 fn kernels(detectors: impl Iterator<Item = &'static Detector>) -> Vec<&'static Kernel> {
     let mut kernels = vec![];
     for detector in detectors {
@@ -172,7 +170,7 @@ fn kernels(detectors: impl Iterator<Item = &'static Detector>) -> Vec<&'static K
     kernels
 }
 
-/// The parents of a kernel that are built from the same mutated tree come first.
+/// Returns the kernels and their parents, in the order of their builds.
 fn builds(kernels: &[&'static Kernel]) -> Vec<&'static Kernel> {
     let mut all = vec![];
     for kernel in kernels.iter().flat_map(|kernel| kernel.with_parents()) {
@@ -183,13 +181,13 @@ fn builds(kernels: &[&'static Kernel]) -> Vec<&'static Kernel> {
     all
 }
 
-/// The steps for one mutant, or for the series without one: the kernels, their archives, and the checks.
+/// Counts the steps for a mutant, or for none: the kernels, their archives, and the checks.
 fn steps(detectors: &[&'static Detector]) -> usize {
     let kernels = kernels(detectors.iter().copied());
     builds(&kernels).len() + kernels.len() + detectors.len()
 }
 
-/// Puts each mutant into the series, and runs the checks that must detect it.
+/// Applies each mutant and runs the checks that must detect it.
 pub fn mutants(context: &Context, options: &Options) -> Result<bool> {
     let mutants = read(context, &options.names)?;
     let needed = |detector: &&Detector| {
@@ -200,10 +198,7 @@ pub fn mutants(context: &Context, options: &Options) -> Result<bool> {
     let all = mutants.iter().map(|mutant| steps(&mutant.seen_by));
     let mut session = Session::new(context, 2 + steps(&needed) + all.sum::<usize>())?;
     build_kernel(&mut session, &STOCK);
-    session.check("build the selftests", Column::Host, |step| {
-        selftests::build(context, step)?;
-        Ok(passed())
-    });
+    build_selftests(&mut session);
     let mut table = Table(vec![]);
     prepare_trees(context, &kernels(needed.iter().copied()))?;
     let mut clean = true;
@@ -235,7 +230,7 @@ pub fn mutants(context: &Context, options: &Options) -> Result<bool> {
                 }
             }
         });
-        // The next mutant needs the trees as they were, and nothing else may boot these kernels.
+        // Remove the mutant and the kernels that have it.
         prepare_trees(context, &kernels)?;
         for kernel in kernels {
             let image = context.kernel_image(kernel);
@@ -249,7 +244,7 @@ pub fn mutants(context: &Context, options: &Options) -> Result<bool> {
     session.finish("mutants", &table.to_string())
 }
 
-/// The mutants of these names, or all.
+/// Reads the mutants of these names, or all.
 fn read(context: &Context, names: &[String]) -> Result<Vec<Mutant>> {
     let dir = context.top.join("harness/mutants");
     let mut paths: Vec<_> = names.iter().map(|name| dir.join(format!("{name}.patch"))).collect();
@@ -262,7 +257,7 @@ fn read(context: &Context, names: &[String]) -> Result<Vec<Mutant>> {
     paths.into_iter().map(Mutant::read).collect()
 }
 
-/// The trees of kernels, each once.
+/// Returns the trees of kernels, without duplicates.
 fn trees(kernels: &[&'static Kernel]) -> Vec<Tree> {
     let mut trees: Vec<_> = kernels.iter().map(|kernel| kernel.tree).collect();
     trees.sort();
@@ -275,7 +270,7 @@ fn prepare_trees(context: &Context, kernels: &[&'static Kernel]) -> Result<()> {
     trees.try_for_each(|tree| prepare(context, tree))
 }
 
-/// Builds the kernels of detectors from the trees as they are now, and runs the detectors.
+/// Builds the kernels of detectors and runs the detectors.
 fn run(
     session: &mut Session<'_>,
     name: &str,
@@ -290,7 +285,7 @@ fn run(
     for kernel in kernels {
         ready &= pack(session, kernel);
     }
-    ensure!(ready, "the kernels of {name} could not be built");
+    ensure!(ready, "the kernels of {name} were not built");
     let context = session.context;
     for detector in detectors {
         let title = format!("{name}: {}", detector.name);
@@ -303,7 +298,7 @@ fn run(
     Ok(())
 }
 
-/// The first finding, and the number of the others.
+/// Returns the first finding, and the number of the others.
 fn first(found: &[String]) -> String {
     match found {
         [] => String::new(),
@@ -312,7 +307,7 @@ fn first(found: &[String]) -> String {
     }
 }
 
-/// The mutants: name, description, and the findings of each check.
+/// The rows of the report: mutant, description, and findings of each check.
 struct Table(Vec<[String; 3]>);
 
 impl fmt::Display for Table {
@@ -353,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn all_mutants_can_be_read() {
+    fn all_mutants_are_valid() {
         let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/mutants");
         for entry in fs::read_dir(dir).unwrap() {
             Mutant::read(entry.unwrap().path()).unwrap();

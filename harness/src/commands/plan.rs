@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A plan: the jobs of a command on each kernel, and the one runner of plans.
+//! A plan has the jobs of a command on each kernel, and runs them.
 
 use crate::{
     context::Context,
@@ -8,7 +8,7 @@ use crate::{
     jobs::{column, Findings, Job, Place},
     kernel::{
         build,
-        kernels::{Image, Kernel, Tree, STOCK},
+        kernels::{Initramfs, Kernel, Tree, STOCK},
         selftests, series,
     },
     session::{passed, Column, Outcome, Session, Step},
@@ -17,7 +17,7 @@ use anyhow::{ensure, Context as _, Result};
 use clap::Args;
 use std::process::Command;
 
-/// A check on this machine, before any kernel is built.
+/// A check on the host, before kernels are built.
 #[derive(Clone, Copy)]
 pub struct HostCheck {
     pub name: &'static str,
@@ -30,20 +30,20 @@ pub struct Plan {
     host: Vec<HostCheck>,
     rows: Vec<(&'static Kernel, Vec<Job>)>,
     no_build: bool,
-    /// Arguments of a kernel's guests beyond those of their jobs.
+    /// More arguments of a kernel's guests.
     arguments: fn(&Context, &Kernel) -> Result<Vec<String>>,
 }
 
-/// The options of every plan.
+/// The options of a plan.
 #[derive(Args, Default)]
 pub struct Selection {
-    /// Run on this kernel only; may be given several times.
+    /// Run on this kernel only; can be repeated.
     #[arg(long, value_name = "NAME", value_parser = Kernel::named)]
     kernel: Vec<&'static Kernel>,
-    /// Run this job only; may be given several times.
+    /// Run this job only; can be repeated.
     #[arg(long, value_name = "NAME")]
     job: Vec<String>,
-    /// Use the kernels and programs as they are.
+    /// Do not build the kernels and programs.
     #[arg(long)]
     no_build: bool,
 }
@@ -54,12 +54,11 @@ impl Selection {
     }
 }
 
-/// One step of a plan.
 enum Task {
     Host(HostCheck),
     Tree(Tree),
     Build(&'static Kernel),
-    /// The objects of Rust call the sanitizer.
+    /// Check that Rust calls the sanitizer.
     Instrumented(&'static Kernel),
     Selftests,
     Clients,
@@ -84,7 +83,8 @@ impl Plan {
         self.rows.iter().any(|(other, _)| *other == kernel)
     }
 
-    /// Keeps the kernels and jobs of a selection. Checks of the host run if there is none.
+    /// Removes the kernels and jobs that are not selected, and the checks on the host if some are
+    /// selected.
     pub fn select(mut self, selection: &Selection) -> Result<Self> {
         for kernel in &selection.kernel {
             let kernels = self.names(|(kernel, _)| vec![kernel.name]);
@@ -108,7 +108,7 @@ impl Plan {
             jobs.retain(|job| all_jobs || selection.job.iter().any(|name| name == job.name()));
         }
         self.rows.retain(|(_, jobs)| !jobs.is_empty());
-        ensure!(!self.rows.is_empty(), "no kernel of the selection has a job of it");
+        ensure!(!self.rows.is_empty(), "no kernel of the selection has a selected job");
         if !(all_kernels && all_jobs) {
             self.host.clear();
         }
@@ -116,7 +116,7 @@ impl Plan {
         Ok(self)
     }
 
-    /// The names of kernels or jobs, each once.
+    /// Returns the names of kernels or jobs, without duplicates.
     fn names<'a>(
         &'a self,
         of: impl Fn(&'a (&'static Kernel, Vec<Job>)) -> Vec<&'static str>,
@@ -127,7 +127,6 @@ impl Plan {
         names.join(", ")
     }
 
-    /// The steps of the plan.
     fn tasks(&self) -> Vec<Task> {
         let mut tasks: Vec<_> = self.host.iter().copied().map(Task::Host).collect();
         if !self.no_build {
@@ -142,7 +141,7 @@ impl Plan {
         tasks
     }
 
-    /// The steps that build the kernels and the programs of their guests.
+    /// Returns the steps that build the kernels and the programs of their guests.
     fn build_tasks(&self) -> Vec<Task> {
         let mut kernels: Vec<&'static Kernel> = vec![];
         let mut add = |kernel: &'static Kernel| {
@@ -165,21 +164,20 @@ impl Plan {
         let sanitized = rows.clone().filter(|(kernel, _)| kernel.has_sanitizers());
         let sanitized = sanitized.filter(|(kernel, _)| kernel.is_rust());
         tasks.extend(sanitized.map(|(kernel, _)| Task::Instrumented(kernel)));
-        let has = |image| {
-            let mut of_image = rows.clone().filter(|(kernel, _)| kernel.image == image);
-            of_image.any(|(_, jobs)| jobs.iter().any(Job::needs_archive))
+        let has = |wanted| {
+            let mut packed = rows.clone().filter(|(kernel, _)| kernel.initramfs == wanted);
+            packed.any(|(_, jobs)| jobs.iter().any(Job::needs_archive))
         };
-        if has(Image::Selftests) {
+        if has(Initramfs::Selftests) {
             tasks.push(Task::Selftests);
         }
-        if has(Image::Clients) {
+        if has(Initramfs::Clients) {
             tasks.push(Task::Clients);
         }
         tasks
     }
 
-    /// Runs the plan. `on_findings` sees the findings of each job. Returns the session with all checks, to be
-    /// finished.
+    /// Runs the plan. `on_findings` is called with the findings of each job. Returns the session.
     pub fn run<'a>(
         &self,
         context: &'a Context,
@@ -216,10 +214,7 @@ impl Plan {
                     Ok(passed())
                 })
             }
-            Task::Selftests => session.check("build the selftests", Column::Host, |step| {
-                selftests::build(context, step)?;
-                Ok(passed())
-            }),
+            Task::Selftests => build_selftests(session),
             Task::Clients => session.check("build the clients", Column::Host, |step| {
                 clients::build(context, step)?;
                 Ok(passed())
@@ -233,7 +228,7 @@ impl Plan {
         Ok(())
     }
 
-    /// The amounts of work that the table does not show.
+    /// Lists the amounts of work.
     pub fn amounts(&self) -> String {
         let mut text = String::new();
         for (kernel, jobs) in &self.rows {
@@ -269,7 +264,7 @@ fn run_job(
     good
 }
 
-/// Builds a kernel as one step. Returns whether that was possible.
+/// Builds a kernel as one step. Returns whether it succeeded.
 pub fn build_kernel(session: &mut Session<'_>, kernel: &'static Kernel) -> bool {
     let context = session.context;
     let name = format!("build {}", kernel.name);
@@ -279,7 +274,16 @@ pub fn build_kernel(session: &mut Session<'_>, kernel: &'static Kernel) -> bool 
     })
 }
 
-/// Packs the guest of a kernel as one step. Returns whether that was possible.
+/// Builds the selftests as one step. Returns whether it succeeded.
+pub fn build_selftests(session: &mut Session<'_>) -> bool {
+    let context = session.context;
+    session.check("build the selftests", Column::Host, |step| {
+        selftests::build(context, step)?;
+        Ok(passed())
+    })
+}
+
+/// Packs the guest of a kernel as one step. Returns whether it succeeded.
 pub fn pack(session: &mut Session<'_>, kernel: &'static Kernel) -> bool {
     let context = session.context;
     let name = format!("pack {}", kernel.name);
@@ -289,7 +293,7 @@ pub fn pack(session: &mut Session<'_>, kernel: &'static Kernel) -> bool {
     })
 }
 
-/// The objects of Rust must call KASAN or KCSAN: otherwise its silence about them proves nothing.
+/// Checks that the objects of Rust call KASAN or KCSAN, so that it can find their defects.
 fn check_instrumented(context: &Context, kernel: &Kernel) -> Result<()> {
     let calls = match kernel.has_kcsan() {
         true => ["__tsan_read", "__tsan_write"],
@@ -314,7 +318,7 @@ fn check_instrumented(context: &Context, kernel: &Kernel) -> Result<()> {
 mod tests {
     use super::*;
     use crate::{
-        guest::programs::SELFTESTS,
+        guest::lists::SELFTESTS,
         kernel::kernels::{RUST, RUST_KASAN},
     };
 

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `race`: tasks that race for new namespaces, on two and four CPUs of a busy host, on the C kernel, on the
-//! Rust kernel, and on the kernels that have one half of the series each.
+//! `race`: races for new namespaces on a busy host, with two and four CPUs.
 
 use super::plan::{Plan, Selection};
 use crate::{
     context::Context,
     jobs::{
-        race::{parse, zero_clock, Count, Rounds, FAILURES},
+        race::{parse, zero_clock, RaceCounts, Rounds, FAILURES},
         Job,
     },
     kernel::kernels::{Kernel, RUST, RUST_STOCK_VDSO, STOCK, STOCK_OFFSET_PAGE},
@@ -19,17 +18,17 @@ use std::{collections::BTreeMap, fmt};
 
 static KERNELS: [&Kernel; 4] = [&STOCK, &RUST, &STOCK_OFFSET_PAGE, &RUST_STOCK_VDSO];
 
-/// The programs take up to ten million, also of namespaces that end, which are twice as many.
-const MOST_ROUNDS: i64 = 5_000_000;
+/// The programs accept up to ten million namespaces that end, which are twice as many.
+const MAX_ROUNDS: i64 = 5_000_000;
 
-/// The tasks must overlap in one of so many rounds.
-const FEWEST: u64 = 100;
+/// The tasks must overlap in one of this many rounds.
+const ROUNDS_PER_OVERLAP: u64 = 100;
 
 #[derive(Args)]
 pub struct Options {
-    /// Rounds of each race in join_race. The other programs, whose rounds take longer, have a tenth of it,
-    /// and twice as many namespaces end.
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(10..=MOST_ROUNDS))]
+    /// Rounds of each race in join_race. The other programs run a tenth of it, and twice as many
+    /// namespaces end.
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(10..=MAX_ROUNDS))]
     rounds: u32,
     #[command(flatten)]
     selection: Selection,
@@ -42,7 +41,6 @@ fn plan(rounds: u32) -> Plan {
     Plan::new("race", rows.into())
 }
 
-/// Runs the races and prints their counts.
 pub fn race(context: &Context, options: &Options) -> Result<bool> {
     let mut table = Table::default();
     let plan = plan(options.rounds).select(&options.selection)?;
@@ -68,11 +66,11 @@ pub fn race(context: &Context, options: &Options) -> Result<bool> {
     session.finish("race", &table.to_string())
 }
 
-/// The counts of one race on so many CPUs, by kernel.
+/// The counts of one race, by kernel.
 #[derive(Default)]
-struct Row(BTreeMap<&'static str, Count>);
+struct Row(BTreeMap<&'static str, RaceCounts>);
 
-/// The races in the order in which they ran, and the clocks that read zero on each kernel.
+/// The races, by name and number of CPUs, and the clocks that read zero on each kernel.
 #[derive(Default)]
 struct Table {
     races: Vec<((String, u32), Row)>,
@@ -80,7 +78,7 @@ struct Table {
 }
 
 impl Table {
-    fn add(&mut self, name: &str, cpus: u32, kernel: &Kernel, count: Count) {
+    fn add(&mut self, name: &str, cpus: u32, kernel: &Kernel, count: RaceCounts) {
         let key = (name.to_owned(), cpus);
         let index = self.races.iter().position(|(other, _)| *other == key);
         let index = index.unwrap_or_else(|| {
@@ -90,7 +88,7 @@ impl Table {
         self.races[index].1 .0.insert(kernel.name, count);
     }
 
-    /// The races whose tasks hardly ever overlapped on a kernel: their clean results prove nothing.
+    /// Lists the races whose tasks rarely overlapped, so that they prove nothing.
     fn rare_overlaps(&self) -> Vec<String> {
         let mut sums = BTreeMap::<_, [u64; 2]>::new();
         for ((name, _), row) in &self.races {
@@ -100,7 +98,9 @@ impl Table {
                 *rounds += count.rounds;
             }
         }
-        let few = sums.into_iter().filter(|(_, [overlaps, rounds])| overlaps * FEWEST < *rounds);
+        let few = sums
+            .into_iter()
+            .filter(|(_, [overlaps, rounds])| overlaps * ROUNDS_PER_OVERLAP < *rounds);
         few.map(|((name, kind), [overlaps, rounds])| {
             format!("{name}: the tasks overlapped in {overlaps} of {rounds} rounds on the {kind} kernel")
         })
@@ -170,8 +170,8 @@ mod tests {
     use crate::jobs::race::{tests::OUTPUT, Breakdown};
 
     #[test]
-    fn a_race_whose_tasks_hardly_overlap_is_a_failure() {
-        let count = |rounds, overlaps| Count {
+    fn a_race_whose_tasks_rarely_overlap_is_a_failure() {
+        let count = |rounds, overlaps| RaceCounts {
             rounds,
             overlaps,
             failures: 0,
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_both_kernels_side_by_side() {
+    fn the_table_has_a_column_for_each_kernel() {
         let mut table = Table::default();
         for (name, count) in parse(OUTPUT).0 {
             table.add(&name, 2, &STOCK, count);

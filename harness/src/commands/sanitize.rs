@@ -7,17 +7,17 @@ use crate::{
     context::Context,
     guest::{
         kcsan,
-        programs::{OTHER_VDSO, SELFTESTS},
+        lists::{OTHER_VDSO, SELFTESTS},
     },
     jobs::{age, race::Rounds, Job},
     kernel::kernels::{RUST_KASAN, RUST_KCSAN, RUST_STOCK_VDSO_KASAN, STOCK_KCSAN},
 };
 use anyhow::Result;
 
-/// The rounds of races on a kernel with KASAN, which takes several times as long for each as KCSAN.
+/// Fewer rounds, as each takes several times as long as with KCSAN.
 const KASAN: Rounds = Rounds::of(200);
 const KCSAN: Rounds = Rounds::of(500);
-/// With more namespaces that end: KCSAN sees one that is freed while it is read once in thousands.
+/// KCSAN finds one in thousands of namespaces that are freed while they are read.
 const KCSAN_ENDS: Rounds = Rounds { ends: 20_000, ..KCSAN };
 
 fn plan() -> Plan {
@@ -40,13 +40,13 @@ fn plan() -> Plan {
                     fuzz(20),
                 ],
             ),
-            // Only the code that this vDSO alone has.
+            // Only the tests of the vDSO.
             (&RUST_STOCK_VDSO_KASAN, vec![Job::Programs(&OTHER_VDSO), race(2, KASAN)]),
             (
                 &RUST_KCSAN,
                 vec![Job::Kunit, selftests, race(2, KCSAN_ENDS), race(4, KCSAN), age, fuzz(120)],
             ),
-            // The control, on which KCSAN must report the C kernel's race.
+            // The control: KCSAN must report the C kernel's race.
             (&STOCK_KCSAN, vec![race(2, KCSAN_ENDS)]),
         ],
     )
@@ -57,7 +57,8 @@ pub fn sanitize(context: &Context, selection: &Selection) -> Result<bool> {
     let mut elsewhere = vec![];
     let session = plan.run(context, |kernel, job, findings| {
         if kernel.has_kcsan() {
-            let races = findings.transcripts.iter().flat_map(|said| &said.races_elsewhere);
+            let races =
+                findings.transcripts.iter().flat_map(|transcript| &transcript.races_elsewhere);
             let races: Vec<_> = races.cloned().collect();
             elsewhere.push((kernel.name, job.name(), races));
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `test`: every test, on the Rust kernel and on the C kernel.
+//! `test`: every test that takes less than an hour, on both kernels.
 
 use super::plan::{HostCheck, Plan, Selection};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     figures,
     guest::{
         ktap,
-        programs::{NO_COUNTER, OTHER_VDSO, READERS, SELFTESTS},
+        lists::{NO_COUNTER, OTHER_VDSO, READERS, SELFTESTS},
     },
     jobs::{race::Rounds, Job},
     kernel::{
@@ -24,7 +24,6 @@ use std::{
     process::Command,
 };
 
-/// A short run of the races and of the random operations.
 const RACE: Job = Job::Race { cpus: 2, rounds: Rounds::of(2000) };
 pub const FUZZ: Job = Job::Fuzz { seed: 1, sequences: 120 };
 
@@ -73,31 +72,30 @@ pub fn test(context: &Context, selection: &Selection) -> Result<bool> {
     session.finish("test", "")
 }
 
-/// Preparing the tree and writing the series back gives the files of the checkout.
+/// Checks that `make tree` and `make refresh` reproduce the files of the checkout.
 fn round_trip(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     let mut refresh = Command::new(context.top.join("harness/series/refresh.sh"));
     step.command(refresh.arg("--check"), "round-trip")?;
     Ok(passed())
 }
 
-/// The tests of the shell scripts.
 fn shell_scripts(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     let mut results = vec![];
-    for room in ["setup", "series"] {
-        let mut script = Command::new(context.top.join(format!("harness/{room}/tests.sh")));
-        let log = step.command(&mut script, &format!("{room}-scripts"))?;
+    for dir in ["setup", "series"] {
+        let mut script = Command::new(context.top.join(format!("harness/{dir}/tests.sh")));
+        let log = step.command(&mut script, &format!("{dir}-scripts"))?;
         results.extend(ktap::results(context, &ktap::plan_first(&fs::read_to_string(log)?))?);
     }
     Ok(results)
 }
 
-/// The figures in the documents are those in results/.
+/// Checks the figures in the documents.
 fn figures(context: &Context, _: &Step) -> Result<Vec<Outcome>> {
     Ok(unless(figures::check(context)?))
 }
 
-/// The roots of the crates under harness/.
-const OUR_CRATES: [&str; 6] = [
+/// The root files of the crates in harness/.
+const CRATE_ROOTS: [&str; 6] = [
     "src/main.rs",
     "arithmetic/build.rs",
     "arithmetic/src/lib.rs",
@@ -106,7 +104,7 @@ const OUR_CRATES: [&str; 6] = [
     "arithmetic/kunit_tests/src/lib.rs",
 ];
 
-/// The series' Rust, in the kernel's style, and the crates of the harness.
+/// Checks the format of the series' Rust and of the crates in harness/.
 fn formatting(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     let series = Series::read(context)?;
     let rustfmt = context.toolchain.need("RUSTFMT")?;
@@ -115,15 +113,15 @@ fn formatting(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     step.command(&mut kernel, "rustfmt-kernel")?;
     let mut harness = Command::new(rustfmt);
     harness.args(["--check", "--edition", "2021"]);
-    harness.args(OUR_CRATES.map(|file| context.top.join("harness").join(file)));
+    harness.args(CRATE_ROOTS.map(|file| context.top.join("harness").join(file)));
     step.command(&mut harness, "rustfmt-harness")?;
     Ok(passed())
 }
 
-/// The tests of this crate, and of the kernel's arithmetic on the host, each a result.
+/// Runs the unit tests of the crates in harness/.
 fn crate_tests(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     let mut cargo = Command::new(context.toolchain.need("CARGO")?);
-    // The compiler of ./timens, so nothing is compiled twice.
+    // The compiler of ./timens, so that nothing is compiled twice.
     cargo.env("RUSTC", context.toolchain.need("RUSTC")?);
     cargo.args(["test", "--release", "--locked", "--workspace", "--manifest-path"]);
     cargo.arg(context.top.join("harness/Cargo.toml"));
@@ -146,12 +144,12 @@ fn cargo_results(text: &str) -> Vec<Outcome> {
         .collect()
 }
 
-/// The harness compiles with the oldest rustc that its Cargo.toml promises.
+/// Compiles the harness with the oldest rustc that Cargo.toml supports.
 fn oldest_rustc(context: &Context, step: &Step) -> Result<Vec<Outcome>> {
     let script = context.top.join("harness/setup/oldest-rustc.sh");
     let provided = Command::new("sh").arg(script).output()?;
-    let said = String::from_utf8_lossy(&provided.stdout);
-    let rustc = said.lines().last().unwrap_or_default();
+    let output = String::from_utf8_lossy(&provided.stdout);
+    let rustc = output.lines().last().unwrap_or_default();
     match provided.status.code() {
         Some(0) => {}
         Some(4) => return Ok(skipped(rustc)),

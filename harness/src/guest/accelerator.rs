@@ -5,7 +5,7 @@
 use anyhow::{Context as _, Result};
 use std::env;
 
-/// The executor of a guest's instructions.
+/// The accelerator of QEMU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accelerator {
     Kvm,
@@ -28,7 +28,7 @@ impl Accelerator {
         }
     }
 
-    /// The accelerator that `ACCEL=` names.
+    /// Returns the accelerator that `ACCEL=` selects.
     pub fn wanted() -> Result<Option<Self>> {
         match env::var("ACCEL") {
             Ok(text) if !text.is_empty() => Self::parse(&text)

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Unpacks and builds the programs of the guest with container runtimes and CRIU.
+//! Builds the content of the guest with container runtimes and CRIU.
 
 use crate::{context::Context, session::Step};
 use anyhow::{Context as _, Result};
 use std::{fs, path::Path, process::Command};
 
-/// Unpacks the packages of the guest, and builds its programs.
 pub fn build(context: &Context, step: &Step) -> Result<()> {
     let mut packages = Command::new("sh");
     packages.arg(context.top.join("harness/setup/clients.sh"));
@@ -14,7 +13,7 @@ pub fn build(context: &Context, step: &Step) -> Result<()> {
     programs(context, step)
 }
 
-/// Builds the programs in Go, in Rust, and of the manual.
+/// Builds the programs in Go, in Rust, and from the manual page.
 fn programs(context: &Context, step: &Step) -> Result<()> {
     let dir = context.out.join("clients");
     let goroot = fs::read_dir(dir.join("go/usr/lib"))
@@ -49,7 +48,7 @@ fn programs(context: &Context, step: &Step) -> Result<()> {
     Ok(())
 }
 
-/// Writes the program in a manual page as a source file.
+/// Extracts the program from a manual page.
 fn manual_program(page: &Path, source: &Path) -> Result<()> {
     let output = Command::new("zcat").arg(page).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -59,7 +58,7 @@ fn manual_program(page: &Path, source: &Path) -> Result<()> {
         .and_then(|(_, rest)| rest.split_once(".EE\n"))
         .map(|(program, _)| program)
         .with_context(|| format!("{} has no program", page.display()))?;
-    // roff's escapes.
+    // Escapes of roff.
     let program = program
         .replace("\\&", "")
         .replace("\\-", "-")

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The description of a guest.
+//! The configuration of a guest.
 
 use crate::kernel::kernels::Kernel;
 use std::{
@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The frequency of this host's TSC, which guests see.
+/// Measures the frequency of the host's TSC, which guests use.
 fn tsc_khz() -> u64 {
     static KHZ: OnceLock<u64> = OnceLock::new();
     // SAFETY: Every x86-64 processor has a TSC.
@@ -24,50 +24,49 @@ fn tsc_khz() -> u64 {
         u128::from(to - from) * 1_000_000 / (end - start).as_nanos()
     };
     *KHZ.get_or_init(|| {
-        // The median: a task can be preempted between the two clocks.
+        // The median, as the task can be preempted between the two clocks.
         let mut samples: Vec<_> = (0..5).map(measure).collect();
         samples.sort_unstable();
         samples[2] as u64
     })
 }
 
-/// The machine that a guest runs on.
+/// The virtual machine of a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Machine {
     /// Two CPUs.
-    Fast,
-    /// One CPU, for a job that needs no more: its emulation takes a fifth less.
-    Single,
+    TwoCpus,
+    /// One CPU, whose emulation takes a fifth less time.
+    OneCpu,
     /// Four CPUs. The host may have fewer.
-    Wide,
-    /// One emulated CPU whose TSC counts its instructions. Each run is the same.
+    FourCpus,
+    /// One emulated CPU whose TSC counts instructions. All runs are identical.
     Counting,
 }
 
-/// A guest to run.
 pub struct Guest<'a> {
-    /// The name of the logs.
+    /// The name of its logs.
     pub name: String,
     pub kernel: &'static Kernel,
     pub initrd: PathBuf,
     /// The program under /jobs.
     pub job: &'static str,
-    /// Arguments beyond those of every guest and of the kernel. The kernel puts those that it does not
-    /// know into init's environment.
+    /// More arguments of the kernel command line. The kernel puts those that it does not know into
+    /// the environment of init.
     pub arguments: Vec<String>,
     /// Whether KUnit runs during the boot.
     pub kunit: bool,
     /// The time limit on a plain kernel.
     pub limit: Duration,
-    /// Whether every CPU of the host is kept busy meanwhile.
+    /// Whether every CPU of the host is busy meanwhile.
     pub busy_host: bool,
-    /// A directory of the host that the guest can mount, over 9p as `share`.
+    /// A directory of the host that the guest can mount with 9p as `share`.
     pub share: Option<&'a Path>,
     pub machine: Machine,
 }
 
 impl Guest<'_> {
-    /// A guest with two CPUs, without KUnit, that may take five minutes.
+    /// Returns a guest with two CPUs, without KUnit, limited to five minutes.
     pub fn new(kernel: &'static Kernel, job: &'static str, initrd: PathBuf) -> Self {
         Self {
             name: format!("{job}-{}", kernel.name),
@@ -79,14 +78,13 @@ impl Guest<'_> {
             limit: Duration::from_secs(300),
             busy_host: false,
             share: None,
-            machine: Machine::Fast,
+            machine: Machine::TwoCpus,
         }
     }
 
-    /// The kernel command line.
     pub fn command_line(&self, log_level: u32) -> String {
-        // no-kvmclock: with KVM, too, the clock source is to be the TSC. no_timer_check: on a busy host
-        // the timer's interrupts may come too late for the check at boot, which then panics.
+        // no-kvmclock: the clock source is the TSC with KVM, too. no_timer_check: the check at boot
+        // panics if the host is too busy for the interrupts of the timer.
         let mut line = format!(
             "console=ttyS0 loglevel={log_level} tsc=reliable no-kvmclock no_timer_check panic=-1 \
              oops=panic kunit.enable={} TIMENS_JOB={} TIMENS_KIND={} TIMENS_TIMEOUT_FACTOR={}",
@@ -96,7 +94,7 @@ impl Guest<'_> {
             self.kernel.timeout_factor
         );
         if self.machine != Machine::Counting {
-            // On a busy host the kernel may calibrate it wrong by orders of magnitude.
+            // On a busy host, the calibration of the kernel may be wrong by orders of magnitude.
             line += &format!(" tsc_early_khz={}", tsc_khz());
         }
         let own = self.kernel.arguments.iter().copied();

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Packs the files of a guest: busybox, the tools of util-linux, the selftests, the job scripts.
+//! Packs the initramfs of a guest.
 //!
-//! The kernel's own gen_init_cpio writes the archive, and only when a file in it has changed.
+//! The kernel's gen_init_cpio writes the archive if a file in it has changed.
 
-use super::programs::{List, CLIENT_LISTS, SELFTEST_LISTS};
+use super::lists::{List, CLIENT_LISTS, SELFTEST_LISTS};
 use crate::{
     context::Context,
     kernel::{
-        kernels::{Image as Packed, Kernel},
+        kernels::{Initramfs, Kernel},
         toolchain::find,
     },
     session::Step,
@@ -23,80 +23,79 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-/// The tools of util-linux. The applets of busybox with these names know no time namespaces.
+/// Tools of util-linux. The applets of busybox with these names do not support time namespaces.
 const TOOLS: [&str; 3] = ["unshare", "nsenter", "lsns"];
 
-/// glibc loads it when a thread is cancelled, as in timers/posix_timers; ldd does not list it.
+/// glibc loads it to cancel a thread, as in timers/posix_timers. ldd does not list it.
 const LIBGCC: &str = "libgcc_s.so.1";
 
-/// The files of a guest by their path in it.
+/// The files of a guest, by their paths in the guest.
 #[derive(Default)]
-struct Image {
+struct Archive {
     files: BTreeMap<String, PathBuf>,
     links: BTreeMap<String, String>,
-    /// Directories that exist even if they are empty.
+    /// Directories that may be empty.
     dirs: BTreeSet<String>,
 }
 
-/// The path of the archive that [`pack`] makes for a kernel.
+/// Returns the path of the archive that [`pack`] writes.
 pub fn path(context: &Context, kernel: &Kernel) -> PathBuf {
     let dir = context.out.join("guest");
     dir.join(format!("{}.cpio", kernel.name))
 }
 
-/// Packs the guest of a kernel.
 pub fn pack(context: &Context, step: &Step, kernel: &Kernel) -> Result<()> {
     let dir = guest_dir(context)?;
-    let image = match kernel.image {
-        Packed::Selftests => selftests(context, step, kernel, &dir)?,
-        Packed::Clients => clients(context, step, &dir)?,
+    let archive = match kernel.initramfs {
+        Initramfs::Selftests => selftests(context, step, kernel, &dir)?,
+        Initramfs::Clients => clients(context, step, &dir)?,
     };
-    image.write(step, &context.build_dir(kernel), path(context, kernel)).map(drop)
+    archive.write(step, &context.build_dir(kernel), path(context, kernel)).map(drop)
 }
 
-/// The directory of archives and of the guest's own programs.
+/// Returns the directory of archives and compiled programs.
 fn guest_dir(context: &Context) -> Result<PathBuf> {
     let dir = context.out.join("guest");
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     Ok(dir)
 }
 
-/// The guest that runs selftests.
-fn selftests(context: &Context, step: &Step, kernel: &Kernel, dir: &Path) -> Result<Image> {
+/// Returns the files of the guest that runs selftests.
+fn selftests(context: &Context, step: &Step, kernel: &Kernel, dir: &Path) -> Result<Archive> {
     let sources = context.top.join("harness/guest");
-    let mut image = Image::default();
-    image.add("/init", sources.join("init"));
+    let mut archive = Archive::default();
+    archive.add("/init", sources.join("init"));
     for job in ["programs", "demo", "shell", "prefer-util-linux"] {
-        image.add(&format!("/jobs/{job}"), sources.join(job));
+        archive.add(&format!("/jobs/{job}"), sources.join(job));
     }
-    image.add("/bin/clocks", compile(step, &sources, dir, "clocks")?);
-    image.add_busybox(context.toolchain.need("BUSYBOX")?.into())?;
+    archive.add("/bin/clocks", compile(step, &sources, dir, "clocks")?);
+    archive.add_busybox(context.toolchain.need("BUSYBOX")?.into())?;
     let mut dynamic = vec![];
     for tool in TOOLS {
         let path = find(tool)?;
-        image.add(&format!("/usr/bin/{tool}"), path.clone());
+        archive.add(&format!("/usr/bin/{tool}"), path.clone());
         dynamic.push(path);
     }
-    image.add_lists(dir, &SELFTEST_LISTS)?;
+    archive.add_lists(dir, &SELFTEST_LISTS)?;
     for program in SELFTEST_LISTS.into_iter().flat_map(List::programs) {
         let path = context.selftest(program.path);
-        // The guest reports a program that was not built, as a failure of that program.
+        // The guest reports a missing program as a failure.
         if path.exists() {
-            image.add(&format!("/selftests/{}", program.path), path.clone());
+            archive.add(&format!("/selftests/{}", program.path), path.clone());
             dynamic.push(path);
         }
     }
     for library in libraries(&dynamic)? {
-        image.add(&library.clone(), PathBuf::from(library));
+        archive.add(&library.clone(), PathBuf::from(library));
     }
-    image.add(&format!("/lib/{LIBGCC}"), libgcc()?);
+    archive.add(&format!("/lib/{LIBGCC}"), libgcc()?);
     let module = context.build_dir(kernel).join("drivers/misc/ntsync.ko");
-    image.add("/modules/ntsync.ko", module);
-    Ok(image)
+    archive.add("/modules/ntsync.ko", module);
+    Ok(archive)
 }
 
-/// Packs a small guest whose job is a program of harness/guest, with the files that it reads. Returns the
-/// path of the archive.
+/// Packs a small guest whose job is a C program in harness/guest, with the files that it reads.
+/// Returns the path of the archive.
 pub fn pack_job(
     context: &Context,
     step: &Step,
@@ -106,30 +105,30 @@ pub fn pack_job(
 ) -> Result<PathBuf> {
     let dir = guest_dir(context)?;
     let sources = context.top.join("harness/guest");
-    let mut image = Image::default();
-    image.add("/init", sources.join("init"));
-    image.add(&format!("/jobs/{job}"), compile(step, &sources, &dir, job)?);
+    let mut archive = Archive::default();
+    archive.add("/init", sources.join("init"));
+    archive.add(&format!("/jobs/{job}"), compile(step, &sources, &dir, job)?);
     for &(target, source) in files {
-        image.add(target, source.to_owned());
+        archive.add(target, source.to_owned());
     }
-    image.add_busybox(context.toolchain.need("BUSYBOX")?.into())?;
-    let archive = dir.join(format!("{job}-{}.cpio", kernel.name));
-    image.write(step, &context.build_dir(kernel), archive)
+    archive.add_busybox(context.toolchain.need("BUSYBOX")?.into())?;
+    let path = dir.join(format!("{job}-{}.cpio", kernel.name));
+    archive.write(step, &context.build_dir(kernel), path)
 }
 
-/// The guest that runs container runtimes, CRIU and people's tools.
-fn clients(context: &Context, step: &Step, dir: &Path) -> Result<Image> {
+/// Returns the files of the guest that runs container runtimes, CRIU and tools.
+fn clients(context: &Context, step: &Step, dir: &Path) -> Result<Archive> {
     let sources = context.top.join("harness/guest");
     let clients = sources.join("clients");
     let made = context.out.join("clients");
-    let mut image = Image::default();
-    image.add_tree(&made.join("root"), "")?;
-    image.add("/init", sources.join("init"));
-    image.add("/jobs/programs", sources.join("programs"));
+    let mut archive = Archive::default();
+    archive.add_tree(&made.join("root"), "")?;
+    archive.add("/init", sources.join("init"));
+    archive.add("/jobs/programs", sources.join("programs"));
     for part in ["checks", "containers", "session", "migration"] {
-        image.add(&format!("/jobs/{part}"), clients.join(part));
+        archive.add(&format!("/jobs/{part}"), clients.join(part));
     }
-    image.add_lists(dir, &CLIENT_LISTS)?;
+    archive.add_lists(dir, &CLIENT_LISTS)?;
     for (program, script) in [
         ("oci/crun", "oci"),
         ("oci/runc", "oci"),
@@ -140,39 +139,39 @@ fn clients(context: &Context, step: &Step, dir: &Path) -> Result<Image> {
         ("migration/checkpoint", "checkpoint"),
         ("migration/restore", "restore"),
     ] {
-        image.add(&format!("/selftests/{program}"), clients.join(script));
+        archive.add(&format!("/selftests/{program}"), clients.join(script));
     }
     let manual = made.join("man/usr/share/man/man7/time_namespaces.7.gz");
-    image.add("/jobs/time_namespaces.7.gz", manual);
+    archive.add("/jobs/time_namespaces.7.gz", manual);
     let page = "Documentation/admin-guide/namespaces/time.rst";
-    image.add("/jobs/time.rst", context.top.join(page));
+    archive.add("/jobs/time.rst", context.top.join(page));
     for program in ["clocks", "workload"] {
-        image.add(&format!("/usr/bin/{program}"), compile(step, &sources, dir, program)?);
+        archive.add(&format!("/usr/bin/{program}"), compile(step, &sources, dir, program)?);
     }
     for program in ["clock_times", "newtime-go", "newtime-rust"] {
-        image.add(&format!("/usr/bin/{program}"), made.join(program));
+        archive.add(&format!("/usr/bin/{program}"), made.join(program));
     }
-    // Without links to it: the real tools are there.
-    image.add("/usr/bin/busybox", context.toolchain.need("BUSYBOX")?.into());
-    Ok(image)
+    // No links to it: this guest has the tools themselves.
+    archive.add("/usr/bin/busybox", context.toolchain.need("BUSYBOX")?.into());
+    Ok(archive)
 }
 
-/// Packs a guest of static programs and the files that they read. Returns the path of the archive.
+/// Packs a guest with these files, by their paths in the guest. Returns the path of the archive.
 pub fn pack_files(
     step: &Step,
     build_dir: &Path,
-    archive: PathBuf,
+    path: PathBuf,
     files: &[(String, PathBuf)],
 ) -> Result<PathBuf> {
-    let mut image = Image::default();
+    let mut archive = Archive::default();
     for (target, source) in files {
-        image.add(target, source.clone());
+        archive.add(target, source.clone());
     }
-    image.write(step, build_dir, archive)
+    archive.write(step, build_dir, path)
 }
 
-impl Image {
-    /// Adds a directory with its contents. The permissions of files are not kept.
+impl Archive {
+    /// Adds a directory with its content. All files become executable.
     fn add_tree(&mut self, source: &Path, target: &str) -> Result<()> {
         let entries =
             fs::read_dir(source).with_context(|| format!("cannot read {}", source.display()))?;
@@ -194,7 +193,7 @@ impl Image {
         Ok(())
     }
 
-    /// Adds lists of programs, for the guest's `programs` job.
+    /// Adds lists of programs, for the job harness/guest/programs.
     fn add_lists(&mut self, dir: &Path, lists: &[&List]) -> Result<()> {
         for list in lists {
             let path = dir.join(format!("{}.list", list.name));
@@ -208,7 +207,7 @@ impl Image {
         self.files.insert(target.to_owned(), source);
     }
 
-    /// Adds busybox under the names of all its applets, except the names in [`TOOLS`].
+    /// Adds busybox with links for its applets, except [`TOOLS`].
     fn add_busybox(&mut self, busybox: PathBuf) -> Result<()> {
         if !libraries(std::slice::from_ref(&busybox))?.is_empty() {
             bail!("{} is not static: run `make setup`", busybox.display());
@@ -229,7 +228,7 @@ impl Image {
         Ok(())
     }
 
-    /// The image in gen_init_cpio's own format.
+    /// Returns the list that gen_init_cpio reads.
     fn spec(&self) -> Result<String> {
         let mut dirs: BTreeSet<&Path> =
             ["/dev", "/proc", "/sys", "/tmp", "/root", "/run"].map(Path::new).into();
@@ -252,24 +251,25 @@ impl Image {
         Ok(spec)
     }
 
-    /// Writes the archive with the gen_init_cpio of a kernel's build, unless it is up to date. Returns its path.
-    fn write(&self, step: &Step, build_dir: &Path, archive: PathBuf) -> Result<PathBuf> {
+    /// Writes the archive with gen_init_cpio of a kernel's build, if it is out of date. Returns its
+    /// path.
+    fn write(&self, step: &Step, build_dir: &Path, path: PathBuf) -> Result<PathBuf> {
         let spec = self.spec()?;
-        let stamp = archive.with_extension("stamp");
+        let stamp = path.with_extension("stamp");
         let state = self.state(&spec)?;
-        if archive.exists() && fs::read_to_string(&stamp).ok().as_ref() == Some(&state) {
-            return Ok(archive);
+        if path.exists() && fs::read_to_string(&stamp).ok().as_ref() == Some(&state) {
+            return Ok(path);
         }
-        let list = archive.with_extension("spec");
+        let list = path.with_extension("spec");
         fs::write(&list, spec).with_context(|| format!("cannot write {}", list.display()))?;
         let mut cpio = Command::new(build_dir.join("usr/gen_init_cpio"));
-        cpio.args(["-t", "0", "-o"]).arg(&archive).arg(&list);
+        cpio.args(["-t", "0", "-o"]).arg(&path).arg(&list);
         step.command(&mut cpio, "initramfs")?;
         fs::write(&stamp, state).with_context(|| format!("cannot write {}", stamp.display()))?;
-        Ok(archive)
+        Ok(path)
     }
 
-    /// The state that the archive depends on: its list, and size and time of every file.
+    /// Returns the list with the size and the time of every file.
     fn state(&self, spec: &str) -> Result<String> {
         let mut state = spec.to_owned();
         for source in self.files.values() {
@@ -282,8 +282,8 @@ impl Image {
     }
 }
 
-/// Compiles a program of the guest from NAME.c or from all C files in the directory NAME, when one of these
-/// or a header is newer than the program.
+/// Compiles a program from NAME.c or from all C files in the directory NAME, if one of them or a
+/// header is newer than the program.
 fn compile(step: &Step, sources: &Path, dir: &Path, name: &str) -> Result<PathBuf> {
     let program = dir.join(format!("{name}.program"));
     let single = sources.join(format!("{name}.c"));
@@ -302,14 +302,14 @@ fn compile(step: &Step, sources: &Path, dir: &Path, name: &str) -> Result<PathBu
         let mut gcc = Command::new("gcc");
         gcc.args(["-O2", "-Wall", "-Wextra", "-Werror", "-static", "-I"]);
         gcc.arg(sources);
-        // Few segments: a task of the benchmark is to have few VMAs.
+        // Few segments, so that a task of the benchmark has few VMAs.
         gcc.args(["-Wl,-z,noseparate-code,-z,norelro", "-o"]);
         step.command(gcc.arg(&program).args(&own), name)?;
     }
     Ok(program)
 }
 
-/// The files of a directory with this ending, sorted.
+/// Returns the sorted files of a directory with this ending.
 fn files_ending(dir: &Path, end: &str) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
     let mut files = vec![];
@@ -330,7 +330,7 @@ fn write_if_changed(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The libraries and the loader of dynamic programs, as ldd lists them.
+/// Returns the libraries and the loader of dynamic programs.
 fn libraries(programs: &[PathBuf]) -> Result<BTreeSet<String>> {
     let mut all = BTreeSet::new();
     for program in programs {
@@ -349,18 +349,17 @@ fn libraries(programs: &[PathBuf]) -> Result<BTreeSet<String>> {
     Ok(all)
 }
 
-/// The path of [`LIBGCC`] on this host.
 fn libgcc() -> Result<PathBuf> {
     let mut gcc = Command::new("gcc");
     let output = gcc.arg(format!("-print-file-name={LIBGCC}")).output();
     let output = output.context("cannot run gcc: run `make setup`")?;
     let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
-    // gcc prints the bare name of a file that it does not find.
+    // gcc prints the name without a path if it does not find the file.
     ensure!(path.is_absolute(), "gcc has no {LIBGCC}: install libgcc-s1");
     Ok(path)
 }
 
-/// The files in ldd's output, or the library that it did not find.
+/// Parses the output of ldd. Returns the files, or the library that it did not find.
 fn parse_ldd(text: &str) -> Result<BTreeSet<String>, String> {
     let mut found = BTreeSet::new();
     for line in text.lines().map(str::trim) {
@@ -381,7 +380,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_ldd() {
+    fn libraries_are_parsed() {
         let text = "\tlinux-vdso.so.1 (0x7ffd)\n\tlibc.so.6 => /lib/x/libc.so.6 (0x7f00)\n\
                     \t/lib64/ld-linux-x86-64.so.2 (0x7f01)\n";
         let libraries: Vec<_> = parse_ldd(text).unwrap().into_iter().collect();
@@ -391,10 +390,10 @@ mod tests {
     }
 
     #[test]
-    fn the_specification_names_every_directory() {
-        let mut image = Image::default();
-        image.add("/a/b/c", "/bin/sh".into());
-        let spec = image.spec().unwrap();
+    fn every_directory_is_listed() {
+        let mut archive = Archive::default();
+        archive.add("/a/b/c", "/bin/sh".into());
+        let spec = archive.spec().unwrap();
         assert!(spec.contains("dir /a 755 0 0\ndir /a/b 755 0 0\n"), "{spec}");
         assert!(spec.contains("file /a/b/c /bin/sh 755 0 0\n"));
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reads KCSAN's reports, and tells those about time namespaces from the others.
+//! Parses the reports of KCSAN, and finds those about time namespaces.
 
 use super::log::{message, DATA_RACE};
 use std::collections::BTreeMap;
@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 const RACE_END: &str = "==================================================================";
 /// The line above the stack frames of each of the two accesses in a report.
 const ACCESS: &str = " bytes by ";
-/// The number of frames that identify the data: the accessing function, perhaps below memcpy() or the like.
+/// The number of frames that identify the data: the accessing function, and memcpy() or similar.
 const FRAMES: usize = 2;
-/// The names in these frames, if the data is that of time namespaces.
-const OUR_RACES: [&str; 20] = [
+/// Names in these frames that identify data of time namespaces.
+const TIME_NS_NAMES: [&str; 20] = [
     "timens",
     "time_ns",
     "time_namespace",
@@ -24,7 +24,7 @@ const OUR_RACES: [&str; 20] = [
     "ns_common",
     "FreezeLock",
     "TimensPage",
-    // Modules of the kernel crate, as rustc writes them in the names of functions.
+    // Modules of the kernel crate in mangled names.
     "6kernel7nsproxy",
     "6kernel14user_namespace",
     "6kernel4time8timespec",
@@ -36,13 +36,13 @@ const OUR_RACES: [&str; 20] = [
     "ns_ref",
     "nsfs",
 ];
-/// Sets a flag in the current task, next to flags that are read without a lock, whatever calls it. Its
-/// accesses do not count; the accesses that race with it do.
-const FOREIGN_RACE: &str = "ns_capable";
+/// It sets a flag in the current task, next to flags that are read without a lock. Its own accesses
+/// do not identify a report.
+const IGNORED_FUNCTION: &str = "ns_capable";
 
-/// KCSAN's reports in a kernel's log: those about time namespaces, and the others.
+/// Returns the reports in a kernel's log: those about time namespaces, and the others.
 pub fn races(console: &str) -> (Vec<String>, Vec<String>) {
-    let (mut ours, mut others) = (vec![], vec![]);
+    let (mut time_ns, mut others) = (vec![], vec![]);
     let mut lines = console.lines().map(message);
     while let Some(line) = lines.next() {
         if !line.starts_with(DATA_RACE) {
@@ -50,21 +50,21 @@ pub fn races(console: &str) -> (Vec<String>, Vec<String>) {
         }
         let rest = lines.by_ref().take_while(|line| !line.starts_with(RACE_END));
         let report: Vec<_> = std::iter::once(line).chain(rest).map(str::trim_end).collect();
-        let races = match is_ours(&report) {
-            true => &mut ours,
+        let races = match is_about_time_ns(&report) {
+            true => &mut time_ns,
             false => &mut others,
         };
         races.push(report.join("\n"));
     }
-    (ours, others)
+    (time_ns, others)
 }
 
-/// Whether a line names data of time namespaces, or code that uses it.
-fn names_ours(line: &str) -> bool {
-    OUR_RACES.iter().any(|name| line.contains(name))
+/// Whether a line has one of [`TIME_NS_NAMES`].
+fn names_time_ns(line: &str) -> bool {
+    TIME_NS_NAMES.iter().any(|name| line.contains(name))
 }
 
-/// The number of reports of each race, most of them first, a line each.
+/// Lists the races with their numbers of reports, the most frequent first.
 pub fn list(reports: &[String]) -> String {
     let mut counts = BTreeMap::<_, u32>::new();
     for report in reports {
@@ -76,7 +76,7 @@ pub fn list(reports: &[String]) -> String {
     lines.map(|(title, count)| format!("{count:5} {title}\n")).collect()
 }
 
-/// A title without the offsets in its functions, which it has if only one access is known.
+/// Removes the offsets in functions, which a title has if only one access is known.
 fn without_offsets(title: &str) -> String {
     let words = title.split(' ');
     let words = words.map(|word| word.split_once("+0x").map_or(word, |(function, _)| function));
@@ -84,30 +84,30 @@ fn without_offsets(title: &str) -> String {
 }
 
 /// Whether a report is about data of time namespaces, and not only about a function that they call.
-fn is_ours(report: &[&str]) -> bool {
+fn is_about_time_ns(report: &[&str]) -> bool {
     let accesses = report.iter().enumerate();
     let accesses = accesses.filter(|(_, line)| line.contains(ACCESS));
     let frames = accesses.map(|(index, _)| report[index + 1..].iter().take(FRAMES));
     let frames = frames.map(|frames| frames.copied().collect());
     let titles: Vec<_> = report[0].split(" / ").map(|name| vec![name]).collect();
-    let foreign = |lines: &Vec<&str>| lines.iter().any(|line| line.contains(FOREIGN_RACE));
-    // All Rust in these kernels is that of time namespaces and the kernel crate.
+    let ignored = |lines: &Vec<&str>| lines.iter().any(|line| line.contains(IGNORED_FUNCTION));
+    // All Rust in these kernels is time namespaces and the kernel crate.
     let rust = |name: &&str| name.rsplit(' ').next().is_some_and(is_rust);
     let by_rust = titles.iter().flatten().any(rust);
-    let by_ours = titles
+    let by_time_ns = titles
         .into_iter()
         .chain(frames)
-        .filter(|lines| !foreign(lines))
-        .any(|lines| lines.into_iter().any(names_ours));
-    by_rust || by_ours
+        .filter(|lines| !ignored(lines))
+        .any(|lines| lines.into_iter().any(names_time_ns));
+    by_rust || by_time_ns
 }
 
-/// Whether it is a symbol of rustc's.
+/// Whether a symbol is mangled by rustc.
 fn is_rust(name: &str) -> bool {
     name.starts_with("_R")
 }
 
-/// The title of a report: its first line.
+/// Returns the first line of a report.
 pub fn title(report: &str) -> &str {
     report.lines().next().unwrap_or_default().trim_end()
 }
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn races_are_told_apart() {
+    fn reports_about_time_namespaces_are_found() {
         const END: &str =
             "[ 1.1] ==================================================================\n";
         let report = |title: &str, frames: [&str; 3]| {
@@ -139,8 +139,8 @@ mod tests {
             report("_RNvNt2mm / a", ["a", "setns", "syscall"]),
         ];
         let log = log.concat();
-        let (ours, others) = races(&log);
-        let titles: Vec<_> = ours.iter().map(|report| title(report)).collect();
+        let (time_ns, others) = races(&log);
+        let titles: Vec<_> = time_ns.iter().map(|report| title(report)).collect();
         assert_eq!(
             titles,
             [
@@ -151,7 +151,7 @@ mod tests {
                 "BUG: KCSAN: data-race in _RNvNt2mm / a"
             ]
         );
-        assert!(ours[3].ends_with("syscall+0x1/0x2"));
+        assert!(time_ns[3].ends_with("syscall+0x1/0x2"));
         assert_eq!(others.len(), 4);
         let text = list(&others);
         let lines: Vec<_> = text.lines().collect();

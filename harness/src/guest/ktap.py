@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Reads KTAP with the kernel's own parser (its directory is in PYTHONPATH).
+"""Parses KTAP with the kernel's parser, whose directory is in PYTHONPATH.
 
-Input: a JSON list of texts. Output: for each text its leaf results and the parser's errors.
+Input: a JSON list of texts. Output: the leaf results and the errors of each text.
 """
 
 import json
@@ -14,7 +14,7 @@ STATUS = {TestStatus.SUCCESS: "passed", TestStatus.SKIPPED: "skipped"}
 
 
 class Errors(Printer):
-    """Keeps the parser's errors and drops its other output."""
+    """Keeps the errors of the parser, and drops its other output."""
 
     def __init__(self) -> None:
         super().__init__(print=False)
@@ -26,7 +26,7 @@ class Errors(Printer):
 
 
 def leaves(test: Test, prefix: str):
-    """Yields the results that have no results below them."""
+    """Yields the results without subtests."""
     for sub in test.subtests:
         name = f"{prefix}{sub.name}"
         if sub.subtests:

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Turns a guest's output into results, with the kernel's own KTAP parser.
+//! Parses the output of a guest into results, with the kernel's KTAP parser.
 
-use super::programs::{List, Program};
+use super::lists::{List, Program};
 use crate::{
     context::Context,
     session::{Check, Column, Outcome, Status, Unsteady},
@@ -16,17 +16,17 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// The error of a text without a result.
+/// The error of a text without results.
 const NO_RESULTS: &str = "no KTAP results";
 
-/// The parser's findings in one text.
+/// The results and errors of one text.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Parsed {
     pub results: Vec<Outcome>,
     pub errors: Vec<String>,
 }
 
-/// Parses KTAP texts, all with one run of the parser.
+/// Parses KTAP texts with one run of the parser.
 pub fn parse(context: &Context, texts: &[&str]) -> Result<Vec<Parsed>> {
     let mut python = Command::new("python3")
         .args(["-B", "-c", include_str!("ktap.py")])
@@ -38,7 +38,7 @@ pub fn parse(context: &Context, texts: &[&str]) -> Result<Vec<Parsed>> {
         .context("cannot run python3: run `make setup`")?;
     let input = serde_json::to_vec(texts)?;
     let mut pipe = python.stdin.take().context("python3 has no input")?;
-    // The script reads all of its input before it writes. If it ends early, its status is the error.
+    // The script reads all input before it writes. If it ends early, its status is the error.
     let written = pipe.write_all(&input);
     drop(pipe);
     let output = python.wait_with_output()?;
@@ -48,36 +48,36 @@ pub fn parse(context: &Context, texts: &[&str]) -> Result<Vec<Parsed>> {
         bail!("the kernel's KTAP parser failed: {why}");
     }
     written?;
-    serde_json::from_slice(&output.stdout).context("the KTAP parser gave no JSON")
+    serde_json::from_slice(&output.stdout).context("the KTAP parser printed no JSON")
 }
 
-/// One program's part of a guest's output.
+/// The output of one run of a program.
 #[derive(Debug, PartialEq)]
-pub struct Frame<'a> {
+pub struct Run<'a> {
     pub text: &'a str,
-    /// `None` if it never ended.
+    /// `None` if it did not end.
     exit: Option<i32>,
     seconds: f64,
 }
 
-/// Puts a version line and the plan first, as the kernel's parser needs them. TAP allows the plan at the end.
+/// Adds a version line and moves the plan to the start, as the kernel's parser needs them.
 pub fn plan_first(tap: &str) -> String {
     let (plan, rest): (Vec<_>, Vec<_>) = tap.lines().partition(|line| line.starts_with("1.."));
     let lines = [vec!["TAP version 13"], plan, rest].concat();
     lines.join("\n")
 }
 
-/// The parts of `output` that the program at `path` wrote, one for each run.
-pub fn frames<'a>(mut output: &'a str, path: &str) -> Vec<Frame<'a>> {
-    let mut frames = vec![];
-    while let Some((frame, rest)) = next_frame(output, path) {
-        frames.push(frame);
+/// Returns the runs of a program in the output of a guest.
+pub fn runs<'a>(mut output: &'a str, path: &str) -> Vec<Run<'a>> {
+    let mut runs = vec![];
+    while let Some((run, rest)) = next_run(output, path) {
+        runs.push(run);
         output = rest;
     }
-    frames
+    runs
 }
 
-fn next_frame<'a>(output: &'a str, path: &str) -> Option<(Frame<'a>, &'a str)> {
+fn next_run<'a>(output: &'a str, path: &str) -> Option<(Run<'a>, &'a str)> {
     let begin = format!("TIMENS-BEGIN {path} ");
     let start = output
         .match_indices(&begin)
@@ -86,18 +86,18 @@ fn next_frame<'a>(output: &'a str, path: &str) -> Option<(Frame<'a>, &'a str)> {
     let (first, rest) = output[start + begin.len()..].split_once('\n')?;
     let end = format!("\nTIMENS-END {path} ");
     let Some((text, tail)) = rest.split_once(&end) else {
-        let frame = Frame { text: rest, exit: None, seconds: 0.0 };
-        return Some((frame, ""));
+        let run = Run { text: rest, exit: None, seconds: 0.0 };
+        return Some((run, ""));
     };
     let mut words = tail.lines().next()?.split(' ');
     let exit = words.next().and_then(|word| word.parse().ok());
     let time = |word: &str| word.trim().parse::<f64>().ok();
     let times = words.next().and_then(time).zip(time(first));
-    let frame = Frame { text, exit, seconds: times.map_or(0.0, |(end, begin)| end - begin) };
-    Some((frame, tail))
+    let run = Run { text, exit, seconds: times.map_or(0.0, |(end, begin)| end - begin) };
+    Some((run, tail))
 }
 
-/// The checks of a guest that ran the programs of `list`. `note` is the kernel's.
+/// Returns the checks of a guest that ran the programs of `list`. `note` is the kernel's.
 pub fn programs(
     context: &Context,
     list: &List,
@@ -106,29 +106,29 @@ pub fn programs(
     output: &str,
 ) -> Result<Vec<Check>> {
     let output = output.replace('\r', "");
-    let runs: Vec<_> = list.programs().map(|program| frames(&output, &program.name())).collect();
+    let runs: Vec<_> = list.programs().map(|program| runs(&output, &program.name())).collect();
     let texts: Vec<_> = runs
         .iter()
         .flatten()
-        .map(|frame| match frame.text.contains("TAP version ") {
-            true => whole_lines(frame.text),
-            false => plan_first(frame.text).into(),
+        .map(|run| match run.text.contains("TAP version ") {
+            true => results_on_own_lines(run.text),
+            false => plan_first(run.text).into(),
         })
         .collect();
     let texts: Vec<_> = texts.iter().map(AsRef::as_ref).collect();
     let mut parsed = parse(context, &texts)?.into_iter();
     let mut checks = vec![];
-    for (program, frames) in list.programs().zip(runs) {
-        let seconds = frames.iter().map(|frame| frame.seconds).sum();
-        let tries: Vec<_> = frames
+    for (program, runs) in list.programs().zip(runs) {
+        let seconds = runs.iter().map(|run| run.seconds).sum();
+        let tries: Vec<_> = runs
             .into_iter()
             .zip(&mut parsed)
-            .map(|(frame, parsed)| match program.ktap {
-                true => judged(program, judge(frame, parsed)),
-                false => vec![by_exit_status(&frame)],
+            .map(|(run, parsed)| match program.ktap {
+                true => set_unjudged_aside(program, judge(run, parsed)),
+                false => vec![by_exit_status(&run)],
             })
             .collect();
-        let (results, unsteady) = best(tries);
+        let (results, unsteady) = over_all_tries(tries);
         checks.push(Check {
             seconds,
             unsteady,
@@ -138,25 +138,25 @@ pub fn programs(
     Ok(checks)
 }
 
-/// Puts each result on a line of its own: timers/posix_timers prints the reason of a failure before it.
-fn whole_lines(tap: &str) -> Cow<'_, str> {
+/// Starts a line for each result. timers/posix_timers prints the reason of a failure in front of
+/// it.
+fn results_on_own_lines(tap: &str) -> Cow<'_, str> {
     match tap.contains("..not ok ") {
         true => tap.replace("..not ok ", "..\nnot ok ").into(),
         false => tap.into(),
     }
 }
 
-/// The one result of a program that prints no KTAP.
-fn by_exit_status(frame: &Frame) -> Outcome {
-    let (status, reason) = match frame.exit {
+/// Returns the result of a program that does not print KTAP.
+fn by_exit_status(run: &Run) -> Outcome {
+    let (status, reason) = match run.exit {
         Some(0) => (Status::Passed, String::new()),
-        Some(4) => (Status::Skipped, last_line(frame.text).to_owned()),
-        exit => (Status::Failed, failed_exit(exit, frame.text)),
+        Some(4) => (Status::Skipped, last_line(run.text).to_owned()),
+        exit => (Status::Failed, failed_exit(exit, run.text)),
     };
     Outcome::new("", status, reason)
 }
 
-/// The reason of an exit status that is a failure.
 fn failed_exit(exit: Option<i32>, text: &str) -> String {
     match exit {
         Some(127) => "was not built".to_owned(),
@@ -166,14 +166,14 @@ fn failed_exit(exit: Option<i32>, text: &str) -> String {
     }
 }
 
-/// The name of the one result that stands for all tests of a program that are not judged.
+/// The name of the result that sums up the tests of a program that are not judged.
 pub const NOT_JUDGED: &str = "(not judged)";
 
-/// The results that are judged, and one skipped result for the others.
-fn judged(program: &Program, results: Vec<Outcome>) -> Vec<Outcome> {
+/// Replaces the tests that are not judged by one skipped result.
+fn set_unjudged_aside(program: &Program, results: Vec<Outcome>) -> Vec<Outcome> {
     let (mut kept, mut cannot_run, mut unjudged) = (vec![], 0, vec![]);
     for mut result in results {
-        // ksft_test_result_skip() prints the test's name in the place of the reason.
+        // ksft_test_result_skip() prints the name instead of the reason.
         if result.name.is_empty() && result.status == Status::Skipped {
             result.name.clone_from(&result.reason);
         }
@@ -198,11 +198,12 @@ fn judged(program: &Program, results: Vec<Outcome>) -> Vec<Outcome> {
     kept
 }
 
-/// The verdict on each test over all tries of its program, and the tests whose tries ended differently.
+/// Judges each test over all tries of its program. Also returns the tests that did not pass every
+/// time.
 ///
-/// A test has passed if it passed once. It has failed if it failed every time that it ran. It is skipped
-/// if it never ran.
-fn best(tries: Vec<Vec<Outcome>>) -> (Vec<Outcome>, Vec<Unsteady>) {
+/// A test passes if it passed once. It fails if it failed every time that it ran. It is skipped if
+/// it never ran.
+fn over_all_tries(tries: Vec<Vec<Outcome>>) -> (Vec<Outcome>, Vec<Unsteady>) {
     if tries.is_empty() {
         return (vec![Outcome::failure("did not run")], vec![]);
     }
@@ -220,7 +221,7 @@ fn best(tries: Vec<Vec<Outcome>>) -> (Vec<Outcome>, Vec<Unsteady>) {
     for name in names {
         let outcomes = tests.remove(&name).unwrap_or_default();
         if !many {
-            // Results of one name in one try are all kept.
+            // Several results may have one name.
             results.extend(outcomes);
             continue;
         }
@@ -230,7 +231,7 @@ fn best(tries: Vec<Vec<Outcome>>) -> (Vec<Outcome>, Vec<Unsteady>) {
             [Status::Passed, Status::Failed, Status::Skipped].map(of);
         let bad = last(Status::Failed).or(last(Status::Skipped));
         if name.is_empty() {
-            // An error of the whole program, which a good try does not have.
+            // An error of the program. A good try has none.
             passed = count.saturating_sub(failed + skipped);
         }
         match last(Status::Passed).or(bad) {
@@ -246,8 +247,8 @@ fn best(tries: Vec<Vec<Outcome>>) -> (Vec<Outcome>, Vec<Unsteady>) {
     (results, unsteady)
 }
 
-/// The results of several checks as those of one.
-pub fn together(checks: Vec<Check>) -> Vec<Outcome> {
+/// Returns the results of several checks as those of one.
+pub fn flatten(checks: Vec<Check>) -> Vec<Outcome> {
     let mut outcomes = vec![];
     for check in checks {
         for result in check.results {
@@ -258,29 +259,29 @@ pub fn together(checks: Vec<Check>) -> Vec<Outcome> {
     outcomes
 }
 
-/// The results of one run: those of its KTAP, and a failure if the exit status disagrees with them.
-fn judge(frame: Frame, parsed: Parsed) -> Vec<Outcome> {
+/// Returns the results of one run, and a failure if the exit status disagrees with them.
+fn judge(run: Run, parsed: Parsed) -> Vec<Outcome> {
     let failure = |reason: String| Outcome::failure(reason);
     let mut results = parsed.results;
-    match frame.exit {
+    match run.exit {
         Some(0) => results.extend(parsed.errors.into_iter().map(failure)),
         // kselftest's exit status for "skipped": the rest of the plan does not count.
         Some(4) => {
             results.retain(|result| !result.name.is_empty() && result.status != Status::Skipped);
-            let reason = frame.text.lines().rev().find_map(|line| line.split_once("SKIP"));
+            let reason = run.text.lines().rev().find_map(|line| line.split_once("SKIP"));
             let reason = reason.map_or("no reason given", |(_, reason)| reason.trim());
             results.push(Outcome::new("", Status::Skipped, reason));
         }
         // Failed results explain the status, unless there are none.
         Some(code) if ![127, 137].contains(&code) => {
             if !results.iter().any(|result| result.status == Status::Failed) {
-                results.push(failure(failed_exit(frame.exit, frame.text)));
+                results.push(failure(failed_exit(run.exit, run.text)));
             }
         }
-        exit => results.push(failure(failed_exit(exit, frame.text))),
+        exit => results.push(failure(failed_exit(exit, run.text))),
     }
     if results.is_empty() {
-        results.push(failure(format!("{NO_RESULTS}: {}", last_line(frame.text))));
+        results.push(failure(format!("{NO_RESULTS}: {}", last_line(run.text))));
     }
     results
 }
@@ -289,7 +290,7 @@ fn last_line(text: &str) -> &str {
     text.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("no output")
 }
 
-/// The results of a text that is KTAP. No result at all is a failure.
+/// Returns the results of a KTAP text. A text without results is a failure.
 pub fn results(context: &Context, text: &str) -> Result<Vec<Outcome>> {
     let parsed = parse(context, &[text])?.pop().unwrap_or_default();
     let mut results = parsed.results;
@@ -303,14 +304,14 @@ pub fn results(context: &Context, text: &str) -> Result<Vec<Outcome>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::programs::READERS, *};
+    use super::{super::lists::READERS, *};
 
     const OUTPUT: &str = "TIMENS-GUEST-BOOT\nTIMENS-BEGIN a/b 1.50\nok 1 x\n\n\
                           TIMENS-END a/b 0 4.00\nTIMENS-BEGIN a/c 4.00\n\n\
                           TIMENS-END a/c 1 5.00\nTIMENS-BEGIN a/c 5.00\nstuck\n";
 
-    fn frame_of(exit: i32, text: &str) -> Frame<'_> {
-        Frame { text, exit: Some(exit), seconds: 0.0 }
+    fn run_of(exit: i32, text: &str) -> Run<'_> {
+        Run { text, exit: Some(exit), seconds: 0.0 }
     }
 
     fn passed() -> Parsed {
@@ -322,7 +323,7 @@ mod tests {
         use Status::{Failed, Passed, Skipped};
         let outcome = |name: &str, status| Outcome::new(name, status, "why");
         let a_try = |a, b, c| vec![outcome("a", a), outcome("b", b), outcome("c", c)];
-        let (results, unsteady) = best(vec![
+        let (results, unsteady) = over_all_tries(vec![
             a_try(Failed, Passed, Skipped),
             a_try(Failed, Failed, Skipped),
             a_try(Skipped, Skipped, Skipped),
@@ -334,36 +335,37 @@ mod tests {
             .map(|test| (&*test.name, test.passed, test.failed, test.skipped))
             .collect();
         assert_eq!(counts, [("a", 0, 2, 1), ("b", 1, 1, 1), ("c", 0, 0, 3)]);
-        // An error of the whole program is not in a good try.
+        // An error of the program. The second try has none.
         let good = vec![outcome("a", Passed)];
         let hung = vec![outcome("", Failed)];
-        let (results, unsteady) = best(vec![hung.clone(), good]);
+        let (results, unsteady) = over_all_tries(vec![hung.clone(), good]);
         assert_eq!((results[0].status, results.len()), (Passed, 1));
         assert_eq!((unsteady[0].passed, unsteady[0].failed), (1, 1));
-        assert_eq!(best(vec![hung.clone(), hung]).0[0].status, Failed);
-        // One try is taken as it is.
-        let (results, unsteady) = best(vec![a_try(Failed, Passed, Skipped)]);
+        assert_eq!(over_all_tries(vec![hung.clone(), hung]).0[0].status, Failed);
+        // One try is not judged.
+        let (results, unsteady) = over_all_tries(vec![a_try(Failed, Passed, Skipped)]);
         assert_eq!((results.len(), unsteady.len()), (3, 0));
-        assert_eq!(best(vec![]).0[0].reason, "did not run");
+        assert_eq!(over_all_tries(vec![]).0[0].reason, "did not run");
     }
 
     #[test]
     fn a_result_after_other_text_is_found() {
-        let text = whole_lines("Diff too high: 2543600570 ns..not ok 3 ITIMER_PROF\nok 4 x\n");
+        let text =
+            results_on_own_lines("Diff too high: 2543600570 ns..not ok 3 ITIMER_PROF\nok 4 x\n");
         assert_eq!(text.lines().nth(1), Some("not ok 3 ITIMER_PROF"));
     }
 
     #[test]
     fn the_exit_status_is_the_result_without_ktap() {
-        let status = |exit| by_exit_status(&frame_of(exit, "why\n")).status;
+        let status = |exit| by_exit_status(&run_of(exit, "why\n")).status;
         assert_eq!([0, 4].map(status), [Status::Passed, Status::Skipped]);
         assert_eq!([1, 127, 134, 137].map(status), [Status::Failed; 4]);
-        let outcome = by_exit_status(&frame_of(134, "read: assertion failed\n\n"));
+        let outcome = by_exit_status(&run_of(134, "read: assertion failed\n\n"));
         assert_eq!(outcome.reason, "exit status 134: read: assertion failed");
     }
 
     #[test]
-    fn tests_that_are_not_judged_are_one_skip() {
+    fn tests_that_are_not_judged_are_one_skipped_result() {
         let abi = READERS.programs().find(|program| program.path == "vDSO/vdso_test_abi").unwrap();
         let program = Program { unjudged: &["ITIMER_PROF"], ..*abi };
         let outcomes = vec![
@@ -373,7 +375,7 @@ mod tests {
             Outcome::new("ITIMER_PROF of another", Status::Failed, ""),
             Outcome::new("", Status::Skipped, "not root"),
         ];
-        let judged = judged(&program, outcomes);
+        let judged = set_unjudged_aside(&program, outcomes);
         let names: Vec<_> = judged.iter().map(|result| &*result.name).collect();
         let failed = "__vdso_clock_gettime64 CLOCK_TAI";
         assert_eq!(names, [failed, "ITIMER_PROF of another", "not root", NOT_JUDGED]);
@@ -387,32 +389,31 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_frames_of_a_program() {
-        let found = &frames(OUTPUT, "a/b")[..];
-        assert!(matches!(found, [Frame { text: "ok 1 x\n", exit: Some(0), seconds: 2.5 }]));
-        let exits: Vec<_> = frames(OUTPUT, "a/c").iter().map(|frame| frame.exit).collect();
+    fn all_runs_of_a_program_are_found() {
+        let found = &runs(OUTPUT, "a/b")[..];
+        assert!(matches!(found, [Run { text: "ok 1 x\n", exit: Some(0), seconds: 2.5 }]));
+        let exits: Vec<_> = runs(OUTPUT, "a/c").iter().map(|run| run.exit).collect();
         assert_eq!(exits, [Some(1), None]);
-        assert!(frames(OUTPUT, "a").is_empty());
+        assert!(runs(OUTPUT, "a").is_empty());
     }
 
     #[test]
     fn the_exit_status_counts_beside_the_results() {
-        let statuses = |frame, parsed| -> Vec<_> {
-            judge(frame, parsed).into_iter().map(|r| r.status).collect()
-        };
+        let statuses =
+            |run, parsed| -> Vec<_> { judge(run, parsed).into_iter().map(|r| r.status).collect() };
         use Status::{Failed, Passed, Skipped};
-        assert_eq!(statuses(frame_of(0, ""), passed()), [Passed]);
-        assert_eq!(statuses(frame_of(0, ""), Parsed::default()), [Failed]);
-        assert_eq!(statuses(frame_of(1, ""), passed()), [Passed, Failed]);
-        assert_eq!(statuses(frame_of(4, "1..0 # SKIP why"), Parsed::default()), [Skipped]);
+        assert_eq!(statuses(run_of(0, ""), passed()), [Passed]);
+        assert_eq!(statuses(run_of(0, ""), Parsed::default()), [Failed]);
+        assert_eq!(statuses(run_of(1, ""), passed()), [Passed, Failed]);
+        assert_eq!(statuses(run_of(4, "1..0 # SKIP why"), Parsed::default()), [Skipped]);
         let mut incomplete = passed();
         incomplete.errors.push("missing expected subtest!".to_owned());
-        assert_eq!(statuses(frame_of(0, ""), incomplete), [Passed, Failed]);
+        assert_eq!(statuses(run_of(0, ""), incomplete), [Passed, Failed]);
     }
 
     #[test]
     fn a_skip_keeps_its_reason() {
-        let results = judge(frame_of(4, "1..0 # SKIP not root\n"), Parsed::default());
+        let results = judge(run_of(4, "1..0 # SKIP not root\n"), Parsed::default());
         assert_eq!(results[0].reason, "not root");
     }
 }

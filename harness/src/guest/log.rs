@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reads the kernel's log: the reports of its own defects.
+//! Finds reports of defects in the kernel's log.
 
-/// The first words of reports.
+/// Words at the start of reports.
 const REPORTS: [&str; 9] = [
     "BUG:",
     "WARNING:",
@@ -14,7 +14,7 @@ const REPORTS: [&str; 9] = [
     "INFO: task ",
     "INFO: rcu",
 ];
-/// Words of reports anywhere in the line.
+/// Words in reports.
 const REPORTS_INSIDE: [&str; 8] = [
     "BUG: soft lockup",
     "INFO: lockdep is turned off",
@@ -25,12 +25,12 @@ const REPORTS_INSIDE: [&str; 8] = [
     "INFO: possible",
     "suspicious RCU usage",
 ];
-/// The start of a report of lockdep, in brackets as if it were a time stamp.
+/// A report of lockdep that begins with a bracket, as a time stamp does.
 const BRACKETED: &str = "[ BUG: ";
 
-/// The first words of a report of KCSAN.
+/// The start of a report of KCSAN.
 pub const DATA_RACE: &str = "BUG: KCSAN: ";
-/// The names in reports of sanitizers, kmemleak and lockdep.
+/// Words in reports of KASAN, UBSAN, kmemleak and lockdep.
 const SANITIZERS: [&str; 6] = [
     "KASAN",
     "UBSAN",
@@ -40,19 +40,19 @@ const SANITIZERS: [&str; 6] = [
     "suspicious RCU usage",
 ];
 
-/// The reports of the kernel's own defects in its log, as errors. Data races are judged by themselves.
+/// Returns the reports in a kernel's log, except those of KCSAN, as errors.
 pub fn reports(console: &str) -> impl Iterator<Item = String> + '_ {
     let lines = console.lines().filter(|line| is_report(line));
     lines.map(|line| format!("the kernel reported: {}", line.trim_end()))
 }
 
-/// Those of KASAN, UBSAN, kmemleak and lockdep.
+/// Returns the reports of KASAN, UBSAN, kmemleak and lockdep.
 pub fn sanitizer_reports(console: &str) -> Vec<String> {
-    let by_them = |report: &String| SANITIZERS.iter().any(|name| report.contains(name));
-    reports(console).filter(by_them).collect()
+    let by_sanitizer = |report: &String| SANITIZERS.iter().any(|name| report.contains(name));
+    reports(console).filter(by_sanitizer).collect()
 }
 
-/// The message of a line of the log, without the time stamp and the caller that some configurations add.
+/// Removes the time stamp and the caller from a line of the log.
 pub fn message(mut line: &str) -> &str {
     while let Some((_, rest)) = line.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         line = rest.trim_start();
@@ -60,7 +60,7 @@ pub fn message(mut line: &str) -> &str {
     line
 }
 
-/// Whether a line reports a defect.
+/// Whether a line is a report, except of KCSAN.
 fn is_report(line: &str) -> bool {
     let message = message(line);
     !message.starts_with(DATA_RACE)
@@ -94,14 +94,14 @@ mod tests {
     }
 
     #[test]
-    fn other_messages_and_data_races_are_no_reports() {
+    fn other_messages_and_data_races_are_ignored() {
         let log = "[    0.1] Linux version\n[    0.2] Speculation: WARNING: see the docs\n\
                    [    0.3][ T1] BUG: KCSAN: data-race in a / b\n";
         assert_eq!(reports(log).count(), 0);
     }
 
     #[test]
-    fn sanitizers_are_told_from_other_reports() {
+    fn reports_of_sanitizers_are_found() {
         let log = "[ 1.0] BUG: KASAN: slab-out-of-bounds in f\n[ 1.0] Kernel panic - not syncing\n";
         assert_eq!(sanitizer_reports(log).len(), 1);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Guests: a kernel in QEMU that runs one job, and the judgement of the run.
+//! Guests: a kernel in QEMU that runs one job.
 
 pub mod accelerator;
 pub mod clients;
@@ -8,9 +8,9 @@ mod config;
 pub mod initramfs;
 pub mod kcsan;
 pub mod ktap;
+pub mod lists;
 pub mod log;
 mod process;
-pub mod programs;
 mod qemu;
 mod run;
 

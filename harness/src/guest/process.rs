@@ -9,10 +9,10 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// A child that does not outlive its owner.
-pub struct Owned(pub Child);
+/// A child process that is killed when the value is dropped.
+pub struct KillOnDrop(pub Child);
 
-impl Drop for Owned {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         // Both fail only when the child has ended already.
         let _ = self.0.kill();
@@ -20,8 +20,8 @@ impl Drop for Owned {
     }
 }
 
-/// Starts a guest with its own errors in a log.
-pub fn start(qemu: &mut Command, errors: &Path) -> Result<Owned> {
+/// Starts QEMU with its output in a log.
+pub fn start(qemu: &mut Command, errors: &Path) -> Result<KillOnDrop> {
     let log =
         fs::File::create(errors).with_context(|| format!("cannot write {}", errors.display()))?;
     let child = qemu
@@ -30,10 +30,10 @@ pub fn start(qemu: &mut Command, errors: &Path) -> Result<Owned> {
         .stderr(log)
         .spawn()
         .context("cannot run QEMU: run `make setup`")?;
-    Ok(Owned(child))
+    Ok(KillOnDrop(child))
 }
 
-/// A file's text, or an empty text if QEMU never made the file.
+/// Reads a text file. It is empty if QEMU has not created it.
 pub fn read_lossy(path: &PathBuf) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }

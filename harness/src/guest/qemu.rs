@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! QEMU's command line: the machines, and the choice between KVM and TCG.
+//! The command line of QEMU, and the choice between KVM and TCG.
 
 use super::{
     accelerator::Accelerator,
@@ -23,8 +23,8 @@ use std::{
 
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
-/// The options of [`Machine::Counting`]: an instruction takes a nanosecond of a clock that nothing
-/// else moves, and random numbers are the same in each run.
+/// The options of [`Machine::Counting`]: each instruction takes a nanosecond, and random numbers
+/// are the same in each run.
 pub const COUNTING: [&str; 14] = [
     "-accel",
     "tcg,thread=single",
@@ -42,14 +42,13 @@ pub const COUNTING: [&str; 14] = [
     "2G",
 ];
 
-/// The emulator for 64-bit ARM.
 pub const QEMU_ARM64: &str = "qemu-system-aarch64";
 
 fn qemu() -> Result<Command> {
     emulator("qemu-system-x86_64")
 }
 
-/// QEMU with the options of all guests. It ends with this process, however that ends.
+/// Returns QEMU with the options of all guests. It is killed when this process ends.
 pub fn emulator(program: &str) -> Result<Command> {
     let mut qemu = Command::new(find("setpriv")?);
     qemu.args(["--pdeathsig", "KILL"]).arg(find(program)?);
@@ -57,22 +56,22 @@ pub fn emulator(program: &str) -> Result<Command> {
     Ok(qemu)
 }
 
-/// The machine of [`Machine::Fast`], [`Machine::Single`] and [`Machine::Wide`].
-pub fn fast(accelerator: Accelerator, cpus: &str) -> Result<Command> {
+pub fn with_cpus(accelerator: Accelerator, cpus: &str) -> Result<Command> {
     let mut qemu = qemu()?;
     qemu.args(accelerator.arguments());
     qemu.args(["-smp", cpus, "-m", "1G"]);
     Ok(qemu)
 }
 
-/// The machine of [`Machine::Counting`].
+/// Returns QEMU for [`Machine::Counting`].
 pub fn counting() -> Result<Command> {
     let mut qemu = qemu()?;
     qemu.args(COUNTING);
     Ok(qemu)
 }
 
-/// The accelerator that `ACCEL=` names, or KVM if a guest boots with it. Probed once per boot of the host.
+/// Returns the accelerator that `ACCEL=` selects, else KVM if it works. KVM is probed once per boot
+/// of the host.
 pub fn accelerator(context: &Context, step: &Step, kernel: &Kernel) -> Result<Accelerator> {
     if let Some(wanted) = context.accelerator {
         return Ok(wanted);
@@ -80,7 +79,7 @@ pub fn accelerator(context: &Context, step: &Step, kernel: &Kernel) -> Result<Ac
     if !Path::new("/dev/kvm").exists() {
         return Ok(Accelerator::Tcg);
     }
-    // Guests that start at the same time wait for one probe.
+    // Guests that start at the same time share one probe.
     static PROBING: Mutex<()> = Mutex::new(());
     let _one = PROBING.lock();
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
@@ -93,7 +92,7 @@ pub fn accelerator(context: &Context, step: &Step, kernel: &Kernel) -> Result<Ac
     let (accelerator, name) = if works {
         (Accelerator::Kvm, "kvm")
     } else {
-        step.print("/dev/kvm exists but no guest boots with it: using TCG");
+        step.print("/dev/kvm exists, but no guest boots with it: using TCG");
         (Accelerator::Tcg, "tcg")
     };
     fs::write(&cache, format!("{boot}{name}"))
@@ -101,10 +100,10 @@ pub fn accelerator(context: &Context, step: &Step, kernel: &Kernel) -> Result<Ac
     Ok(accelerator)
 }
 
-/// Whether the kernel, without a root file system, gets as far as its panic about that.
+/// Whether a kernel with KVM gets as far as its panic about the missing root file system.
 fn kvm_works(context: &Context, step: &Step, kernel: &Kernel) -> Result<bool> {
     let console = step.log("kvm-probe.console");
-    let mut qemu = fast(Accelerator::Kvm, "2")?;
+    let mut qemu = with_cpus(Accelerator::Kvm, "2")?;
     qemu.arg("-kernel").arg(context.kernel_image(kernel));
     qemu.args(["-append", "console=ttyS0 panic=-1 kunit.enable=0", "-display", "none"]);
     qemu.arg("-serial").arg(format!("file:{}", console.display()));

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Boots a guest, follows its job to the end, and judges the run.
+//! Boots a guest, follows its job, and finds the errors of the run.
 
 use super::{
     config::{Guest, Machine},
     kcsan, log,
     process::{read_lossy, start},
-    qemu::{accelerator, counting, emulator, fast, QEMU_ARM64},
+    qemu::{accelerator, counting, emulator, with_cpus, QEMU_ARM64},
 };
 use crate::{
     context::Context,
@@ -34,24 +34,22 @@ const FAULT_MARKER: &str = "TIMENS-GUEST-FAULT ";
 /// The output of a guest.
 #[derive(Default)]
 pub struct Transcript {
-    /// The job's own output.
     pub output: String,
     /// The kernel's log.
     pub console: String,
-    /// The errors of the guest and the kernel's reports of its own defects.
+    /// The errors of the guest, and the kernel's reports.
     pub errors: Vec<String>,
-    /// The exit status of the job.
     pub status: Option<i32>,
-    /// Whether the guest ran out of time and was killed.
+    /// Whether the guest was killed at its time limit.
     pub timed_out: bool,
-    /// The data races that KCSAN reported in code or data of time namespaces, each report in full.
+    /// The full reports of KCSAN about time namespaces.
     pub races: Vec<String>,
-    /// The data races that KCSAN reported elsewhere in the kernel.
+    /// The other reports of KCSAN.
     pub races_elsewhere: Vec<String>,
 }
 
 impl Transcript {
-    /// The errors of a run on a kernel. Data races are expected on a control.
+    /// Returns the errors, with the data races of time namespaces unless the kernel is a control.
     pub fn failures(&self, kernel: &Kernel) -> Vec<String> {
         let races = self.races.iter().filter(|_| !kernel.is_control());
         let races = races.map(|race| format!("the kernel reported: {}", kcsan::title(race)));
@@ -59,14 +57,13 @@ impl Transcript {
     }
 }
 
-/// The end of a guest.
 enum Ending {
     Exited(ExitStatus),
-    /// The harness killed it, for this reason.
+    /// The harness killed it for this reason.
     Killed(String),
 }
 
-/// Runs a guest to its end and judges the run. `on_line` sees each line of the job's output.
+/// Runs a guest to its end. `on_line` is called with each line of the job's output.
 pub fn run(
     context: &Context,
     step: &Step,
@@ -74,11 +71,11 @@ pub fn run(
     on_line: impl FnMut(&str),
 ) -> Result<Transcript> {
     let [output, console, _] = logs(step, &guest.name);
-    let cpus = |count| fast(accelerator(context, step, guest.kernel)?, count);
+    let cpus = |count| with_cpus(accelerator(context, step, guest.kernel)?, count);
     let mut qemu = match guest.machine {
-        Machine::Fast => cpus("2")?,
-        Machine::Single => cpus("1")?,
-        Machine::Wide => cpus("4")?,
+        Machine::TwoCpus => cpus("2")?,
+        Machine::OneCpu => cpus("1")?,
+        Machine::FourCpus => cpus("4")?,
         Machine::Counting => counting()?,
     };
     qemu.arg("-kernel").arg(context.kernel_image(guest.kernel));
@@ -98,30 +95,29 @@ pub fn run(
     follow(step, &guest.name, &mut qemu, &limits, on_line)
 }
 
-/// A path in an option of QEMU's, where a comma is written as two.
+/// Escapes the commas of a path in an option of QEMU.
 fn escaped(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
 }
 
-/// The logs of a guest's job, of its kernel, and of QEMU.
+/// Returns the paths of the logs of a guest's job, of its kernel, and of QEMU.
 fn logs(step: &Step, name: &str) -> [PathBuf; 3] {
     ["out", "console", "qemu"].map(|kind| step.log(&format!("{name}.{kind}")))
 }
 
-/// The time limits of a guest.
 struct Limits {
     boot: Duration,
     whole: Duration,
 }
 
 impl Limits {
-    /// The limits of a plain kernel.
+    /// Returns the limits of a kernel without a timeout factor.
     fn within(whole: Duration) -> Self {
         Self { boot: BOOT_LIMIT, whole }
     }
 }
 
-/// Starts QEMU, which writes the guest's output into its logs, and judges the end.
+/// Starts QEMU, follows the logs of the guest, and returns the transcript.
 fn follow(
     step: &Step,
     name: &str,
@@ -138,7 +134,7 @@ fn follow(
     let mut place = "boot".to_owned();
     let mut programs = 0;
     let ending = loop {
-        // The state first, then the output: nothing that was written before the end is missed.
+        // Poll the process before the output, so that no output is missed.
         let status = child.0.try_wait()?;
         for line in follow.lines()? {
             booted |= line == BOOT_MARKER;
@@ -183,7 +179,7 @@ fn follow(
     Ok(transcript)
 }
 
-/// Runs a guest for 64-bit ARM, emulated, to its end, and judges the run.
+/// Runs an emulated guest for 64-bit ARM to its end.
 pub fn run_arm64(
     step: &Step,
     name: &str,
@@ -193,7 +189,7 @@ pub fn run_arm64(
 ) -> Result<Transcript> {
     let [output, console, _] = logs(step, name);
     let mut qemu = emulator(QEMU_ARM64)?;
-    // Without QARMA, the cipher of pointer authentication, which is slow to emulate.
+    // QARMA, the default cipher of pointer authentication, is slow to emulate.
     qemu.args(["-M", "virt", "-cpu", "max,pauth-impdef=on"]);
     qemu.args(["-accel", "tcg,thread=multi", "-smp", "2", "-m", "1G"]);
     qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(initrd);
@@ -211,7 +207,6 @@ pub fn run_arm64(
     follow(step, name, &mut qemu, &limits, |_| {})
 }
 
-/// Runs a kernel that is a program of this machine's to its end, and judges the run.
 pub fn run_uml(
     step: &Step,
     name: &str,
@@ -231,9 +226,9 @@ pub fn run_uml(
     follow(step, name, &mut linux, &limits, |_| {})
 }
 
-/// Gives the terminal to a guest until it powers off.
+/// Connects a guest to the terminal until it powers off.
 pub fn shell(context: &Context, step: &Step, guest: &Guest) -> Result<()> {
-    let mut qemu = fast(accelerator(context, step, guest.kernel)?, "2")?;
+    let mut qemu = with_cpus(accelerator(context, step, guest.kernel)?, "2")?;
     qemu.arg("-kernel").arg(context.kernel_image(guest.kernel));
     qemu.arg("-initrd").arg(&guest.initrd);
     qemu.arg("-append").arg(guest.command_line(4));
@@ -247,13 +242,12 @@ pub fn shell(context: &Context, step: &Step, guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// The exit statuses in a guest's end markers.
+/// Returns the exit statuses in the end markers of a guest.
 fn end_markers(output: &str) -> Vec<&str> {
     let lines = output.lines();
     lines.filter_map(|line| line.strip_prefix(END_MARKER)).collect()
 }
 
-/// The errors of a run.
 fn judge(transcript: &Transcript, ending: &Ending, qemu: &str) -> Vec<String> {
     let faults = transcript.output.lines();
     let faults = faults.filter_map(|line| line.strip_prefix(FAULT_MARKER));
@@ -265,7 +259,7 @@ fn judge(transcript: &Transcript, ending: &Ending, qemu: &str) -> Vec<String> {
             errors.push(format!("QEMU: {status} {why}"));
         }
         (_, ["0"]) => {}
-        // The fault is the reason.
+        // The status of a guest with a fault is no second error.
         (_, [_]) if !errors.is_empty() => {}
         (_, [status]) => errors.push(format!("the guest's job ended with status {status}")),
         (_, []) => errors.push("the guest ended without its end marker".to_owned()),
@@ -275,7 +269,7 @@ fn judge(transcript: &Transcript, ending: &Ending, qemu: &str) -> Vec<String> {
     errors
 }
 
-/// Busy loops on every CPU of the host, for as long as the value lives.
+/// Busy loops on every CPU of the host, until the value is dropped.
 struct Load(Arc<AtomicBool>);
 
 impl Load {
@@ -314,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_run_has_one_marker_and_a_clean_log() {
+    fn a_good_run_has_no_errors() {
         assert!(errors("TIMENS-GUEST-END 0\n", "[    0.1] Linux version\n", 0).is_empty());
     }
 

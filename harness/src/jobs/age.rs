@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Creates, joins and closes namespaces by the thousand, and looks whether memory is left behind.
+//! Creates, joins and closes namespaces, and checks that memory does not grow.
 //!
-//! The guest's program, harness/guest/age.c, describes a cycle.
+//! harness/guest/age.c describes a cycle.
 
 use super::findings::{Findings, Place};
 use crate::{
@@ -16,66 +16,64 @@ use std::{
     time::Duration,
 };
 
-/// The cycles of a short run.
+/// The number of cycles of a short run.
 pub const SHORT: u32 = 4000;
 
-/// The parts of the cycles, each of which ends with a sample.
+/// The number of parts. Each ends with a sample.
 const PARTS: u32 = 20;
-/// The least number of samples.
-const SAMPLES: usize = 8;
-/// The limit of the growth in bytes for each namespace: less than the size of any object that could be left.
-const BYTES: f64 = 48.0;
-/// The limit of the growth in objects of one cache for each namespace, beyond that of the C kernel.
-const OBJECTS: f64 = 0.01;
-/// vmalloc() frees these only when there are thousands, so their number at the end is arbitrary. They do not
-/// count. An area that is left behind has pages, which do.
-const LAZY: &str = "vmap_area";
+const MIN_SAMPLES: usize = 8;
+/// The maximum growth per namespace in bytes, less than the size of any object of a namespace.
+const MAX_BYTES: f64 = 48.0;
+/// The maximum growth per namespace in objects of one cache, beyond that of the C kernel.
+const MAX_OBJECTS: f64 = 0.01;
+/// vmalloc() frees these by the thousand, so they do not count. The pages of an area that leaks do.
+const LAZILY_FREED: &str = "vmap_area";
 
-/// The memory after one part.
+/// The memory in use after one part.
 #[derive(Default)]
 struct Sample {
-    /// The number of namespaces so far.
+    /// The number of namespaces until then.
     events: f64,
     bytes: f64,
-    /// The bytes of the objects in [`LAZY`].
+    /// The bytes of the objects in [`LAZILY_FREED`].
     lazy: f64,
     counts: BTreeMap<String, f64>,
 }
 
-/// The memory over a whole run.
+/// The memory in use during a run.
 #[derive(Default)]
-pub struct Life {
+pub struct MemoryGrowth {
     samples: Vec<Sample>,
 }
 
-pub fn parse(output: &str) -> Result<Life> {
-    let mut life = Life::default();
+pub fn parse(output: &str) -> Result<MemoryGrowth> {
+    let mut growth = MemoryGrowth::default();
     for line in output.lines() {
         let words: Vec<_> = line.split(' ').collect();
         match words[..] {
-            ["sample", events, bytes] => life.samples.push(Sample {
+            ["sample", events, bytes] => growth.samples.push(Sample {
                 events: events.parse()?,
                 bytes: bytes.parse()?,
                 lazy: 0.0,
                 counts: BTreeMap::new(),
             }),
             ["count", name, count, size] => {
-                let sample = life.samples.last_mut().context("a count without a sample")?;
+                let sample = growth.samples.last_mut().context("a count without a sample")?;
                 let count: f64 = count.parse()?;
                 *sample.counts.entry(name.to_owned()).or_default() += count;
-                if name == LAZY {
+                if name == LAZILY_FREED {
                     sample.lazy += count * size.parse::<f64>()?;
                 }
             }
             _ => {}
         }
     }
-    Ok(life)
+    Ok(growth)
 }
 
-impl Life {
-    /// The growth of `value` for each namespace, once the kernel is warm.
-    fn growth(&self, value: impl Fn(&Sample) -> f64) -> f64 {
+impl MemoryGrowth {
+    /// Returns the growth of `value` per namespace, without the first quarter of the run.
+    fn slope_of(&self, value: impl Fn(&Sample) -> f64) -> f64 {
         let points: Vec<_> = self.samples[self.samples.len() / 4..]
             .iter()
             .map(|sample| (sample.events, value(sample)))
@@ -84,14 +82,14 @@ impl Life {
     }
 
     fn growth_in_bytes(&self) -> f64 {
-        self.growth(|sample| sample.bytes - sample.lazy)
+        self.slope_of(|sample| sample.bytes - sample.lazy)
     }
 
     fn growth_of(&self, name: &str) -> f64 {
-        self.growth(|sample| sample.counts.get(name).copied().unwrap_or_default())
+        self.slope_of(|sample| sample.counts.get(name).copied().unwrap_or_default())
     }
 
-    /// The caches and their growth for each namespace, the largest growth first.
+    /// Returns the caches and their growth per namespace, the largest first.
     fn growing(&self) -> Vec<(&str, f64)> {
         let names: BTreeSet<_> =
             self.samples.iter().flat_map(|sample| sample.counts.keys()).collect();
@@ -101,19 +99,19 @@ impl Life {
         growing
     }
 
-    /// The failures, compared with the same run on the C kernel.
+    /// Returns the failures, compared with the same run on the C kernel.
     pub fn failures(&self, stock: &Self) -> Vec<String> {
         let mut failures = vec![];
         let bytes = self.growth_in_bytes();
-        if bytes > BYTES {
+        if bytes > MAX_BYTES {
             failures.push(format!("{bytes:.1} bytes more in use for each namespace"));
         }
         for (name, growth) in self.growing() {
-            if name == LAZY {
+            if name == LAZILY_FREED {
                 continue;
             }
             let beyond = growth - stock.growth_of(name);
-            if beyond > OBJECTS {
+            if beyond > MAX_OBJECTS {
                 failures.push(format!(
                     "{beyond:.3} more of {name} for each namespace than on the C kernel"
                 ));
@@ -123,7 +121,7 @@ impl Life {
     }
 }
 
-impl fmt::Display for Life {
+impl fmt::Display for MemoryGrowth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let megabytes = |sample: &Sample| sample.bytes / f64::from(1 << 20);
         write!(f, "in use, MB:")?;
@@ -132,7 +130,7 @@ impl fmt::Display for Life {
         }
         writeln!(f)?;
         let bytes = self.growth_in_bytes();
-        write!(f, "{bytes:+.2} bytes for each namespace (at most {BYTES})")?;
+        write!(f, "{bytes:+.2} bytes for each namespace (at most {MAX_BYTES})")?;
         let growing = self.growing();
         if let Some((name, growth)) = growing.first() {
             let others = growing.len() - 1;
@@ -145,14 +143,14 @@ impl fmt::Display for Life {
     }
 }
 
-/// Runs so many cycles, and judges the memory by itself. A kernel with sanitizers keeps freed memory: there
-/// only its reports count.
+/// Runs the cycles and checks the growth. A kernel with sanitizers keeps freed memory: only its
+/// reports count.
 pub fn run(place: Place, cycles: u32) -> Result<Findings> {
     let transcript = boot(place, cycles)?;
     let mut failures = transcript.failures(place.kernel);
     if !place.kernel.has_sanitizers() {
-        let life = parse(&transcript.output)?;
-        failures.extend(life.failures(&life));
+        let growth = parse(&transcript.output)?;
+        failures.extend(growth.failures(&growth));
     }
     Ok(Findings {
         checks: vec![place.check("guest: age", unless(failures))],
@@ -172,20 +170,20 @@ fn boot(place: Place, cycles: u32) -> Result<Transcript> {
         ..Guest::new(kernel, "age", initrd)
     };
     let transcript = guest::run(context, step, &guest, |_| {})?;
-    let life = parse(&transcript.output)?;
-    if life.samples.len() < SAMPLES {
+    let growth = parse(&transcript.output)?;
+    if growth.samples.len() < MIN_SAMPLES {
         let mut lines = transcript.output.lines();
         let error = lines.find_map(|line| line.strip_prefix("/jobs/age: "));
         bail!(
             "the guest printed {} samples: {}",
-            life.samples.len(),
+            growth.samples.len(),
             error.map_or(transcript.errors.join("; "), str::to_owned)
         );
     }
     let counted = |sample: &Sample| sample.counts.keys().any(|name| name.starts_with("kmalloc"));
     ensure!(
-        life.samples.iter().all(counted),
-        "the guest counted no objects: see /proc/slabinfo there"
+        growth.samples.iter().all(counted),
+        "the guest counted no objects: see its /proc/slabinfo"
     );
     Ok(transcript)
 }
@@ -194,7 +192,7 @@ fn boot(place: Place, cycles: u32) -> Result<Transcript> {
 mod tests {
     use super::*;
 
-    fn life(bytes: impl Fn(u32) -> u32, objects: impl Fn(u32) -> u32) -> Life {
+    fn growth(bytes: impl Fn(u32) -> u32, objects: impl Fn(u32) -> u32) -> MemoryGrowth {
         let output: String = (1..=20)
             .map(|part| {
                 format!(
@@ -209,16 +207,16 @@ mod tests {
     }
 
     #[test]
-    fn noise_and_warming_up_are_no_leak() {
+    fn noise_and_warm_up_are_no_leak() {
         let warm = |part: u32| if part < 4 { part * 100_000 } else { 400_000 };
-        let noisy = life(warm, |part| 500 + part % 3);
+        let noisy = growth(warm, |part| 500 + part % 3);
         assert_eq!(noisy.failures(&noisy), [""; 0]);
     }
 
     #[test]
-    fn an_object_each_time_is_a_leak() {
-        let stock = life(|_| 1_000_000, |_| 500);
-        let leaky = life(|part| 1_000_000 + part * 100 * 64, |part| part * 100);
+    fn an_object_per_namespace_is_a_leak() {
+        let stock = growth(|_| 1_000_000, |_| 500);
+        let leaky = growth(|part| 1_000_000 + part * 100 * 64, |part| part * 100);
         let failures = leaky.failures(&stock);
         assert_eq!(failures.len(), 2, "{failures:?}");
         assert!(failures[0].starts_with("64.0 bytes"), "{failures:?}");
@@ -231,17 +229,17 @@ mod tests {
             .map(|part| {
                 let (events, areas) = (part * 100, part * 50);
                 let bytes = 1_000_000 + areas * 128;
-                format!("sample {events} {bytes}\ncount {LAZY} {areas} 128\n")
+                format!("sample {events} {bytes}\ncount {LAZILY_FREED} {areas} 128\n")
             })
             .collect();
-        let life = parse(&output).unwrap();
-        assert_eq!(life.failures(&Life::default()), [""; 0]);
-        assert!(life.to_string().contains("+0.00 bytes for each namespace"), "{life}");
+        let growth = parse(&output).unwrap();
+        assert_eq!(growth.failures(&MemoryGrowth::default()), [""; 0]);
+        assert!(growth.to_string().contains("+0.00 bytes for each namespace"), "{growth}");
     }
 
     #[test]
-    fn growth_that_the_c_kernel_has_too_is_no_leak() {
-        let late = || life(|_| 1_000_000, |part| part * 20);
+    fn growth_on_both_kernels_is_no_leak() {
+        let late = || growth(|_| 1_000_000, |part| part * 20);
         assert_eq!(late().failures(&late()), [""; 0]);
     }
 }

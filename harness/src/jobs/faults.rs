@@ -10,14 +10,14 @@ use std::time::Duration;
 pub fn run(place: Place) -> Result<Findings> {
     let Place { context, step, kernel, .. } = place;
     let (rounds, debug) = match kernel.has_sanitizers() {
-        // KASAN finds all that the allocator's own checks find; they would only take time.
+        // KASAN finds everything that the allocator's checks find.
         true => (0, "-"),
-        // These count objects exactly: without them CPUs keep free objects by the sheaf, as if in use.
+        // Exact counts of objects: without them, free objects in the caches of CPUs count as used.
         false => (5, "FZP"),
     };
     let initrd = initramfs::pack_job(context, step, kernel, "faults", &[])?;
     let own = [
-        // Each cache's objects are counted by themselves.
+        // The objects of each cache are counted separately.
         "slab_nomerge".to_owned(),
         format!("slab_debug={debug}"),
         format!("TIMENS_FAULTS_ROUNDS={rounds}"),

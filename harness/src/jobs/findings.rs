@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The place where a job runs, and its findings.
+//! The place of a job and its findings.
 
 use crate::{
     context::Context,
@@ -14,14 +14,14 @@ use crate::{
 pub struct Findings {
     /// The rows of the table.
     pub checks: Vec<Check>,
-    /// The output of the kernel's guests.
+    /// The output of its guests.
     pub transcripts: Vec<Transcript>,
     /// Lines above the table.
     pub text: String,
 }
 
-/// The place of a job: the command's context and step, the kernel, and arguments of its guests beyond the
-/// job's own.
+/// The place of a job: the context and step of the command, the kernel, and more arguments of its
+/// guests.
 #[derive(Clone, Copy)]
 pub struct Place<'a> {
     pub context: &'a Context,
@@ -31,20 +31,20 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// A check of this kernel, in its column, with its note.
+    /// Returns a check in the column of this kernel, with its note.
     pub fn check(&self, name: &str, results: Vec<Outcome>) -> Check {
         let name = format!("{name}{}", self.kernel.note);
         Check::new(name, column(self.kernel), results)
     }
 
-    /// The check of a guest's run as a whole.
+    /// Returns the check of the errors of a guest.
     pub fn guest_check(&self, name: &str, transcript: &Transcript) -> Check {
         let failures = transcript.failures(self.kernel);
         self.check(&format!("guest: {name}"), unless(failures))
     }
 }
 
-/// The column of a kernel in the table.
+/// Returns the column of a kernel in the table.
 pub fn column(kernel: &Kernel) -> Column {
     match kernel.is_rust() {
         true => Column::Rust,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Boots with KUnit and reads its results from the kernel's log.
+//! Boots with KUnit and parses its results in the kernel's log.
 
 use super::{
     findings::{Findings, Place},
@@ -8,12 +8,12 @@ use super::{
 };
 use crate::{
     context::Context,
-    guest::{ktap, programs::KUNIT},
+    guest::{ktap, lists::KUNIT},
     session::Outcome,
 };
 use anyhow::Result;
 
-/// The suites of the series. The names of their results begin with these.
+/// The suites of the series: the start of the names of their results.
 const SUITES: [&str; 4] =
     ["time_namespace_offsets", "time_namespace_object", "time_namespace_proc", "rust_ns_common"];
 
@@ -27,7 +27,7 @@ pub fn run(place: Place) -> Result<Findings> {
     })
 }
 
-/// KUnit's results in a kernel's log. Each suite of the series must be among them.
+/// Returns KUnit's results in a kernel's log. A missing suite of the series is a failure.
 pub fn results(context: &Context, console: &str) -> Result<Vec<Outcome>> {
     let mut results = ktap::results(context, console)?;
     let ran = |suite: &str| results.iter().any(|result| result.name.starts_with(suite));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Jobs: each runs one check on one kernel, and returns its findings. A command is a list of jobs on kernels.
+//! Jobs: each runs one check on one kernel, and returns its findings.
 
 pub mod age;
 mod faults;
@@ -15,31 +15,38 @@ pub use findings::{column, Findings, Place};
 pub use kunit::results as kunit_results;
 pub use vdso_images::compare as compare_vdso_images;
 
-use crate::guest::programs::List;
+use crate::guest::lists::List;
 use anyhow::Result;
 use race::Rounds;
 
 /// A check of one kernel.
 #[derive(Clone, Copy)]
 pub enum Job {
-    /// The KUnit suites of the series, in the booted kernel.
+    /// The KUnit suites of the series.
     Kunit,
-    /// The programs of a list.
     Programs(&'static List),
-    /// Tasks that race for new namespaces, with two or four CPUs, on a busy host.
-    Race { cpus: u32, rounds: Rounds },
+    /// Races for new namespaces on a busy host, with two or four CPUs.
+    Race {
+        cpus: u32,
+        rounds: Rounds,
+    },
     /// Each allocation of each operation fails once.
     Faults,
-    /// So many namespaces are created, joined and closed.
-    Age { cycles: u32 },
-    /// So many sequences of random operations, on this kernel and on the C kernel.
-    Fuzz { seed: u64, sequences: u32 },
-    /// The values that the vDSO images of this kernel and of the C kernel read, on the host.
+    /// Namespaces are created, joined and closed.
+    Age {
+        cycles: u32,
+    },
+    /// Sequences of random operations, on this kernel and on the C kernel.
+    Fuzz {
+        seed: u64,
+        sequences: u32,
+    },
+    /// Clock reads by the vDSO images of this kernel and of the C kernel, on the host.
     VdsoImages,
 }
 
 impl Job {
-    /// The name on the command line.
+    /// Returns the name on the command line.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Kunit => "kunit",
@@ -52,7 +59,7 @@ impl Job {
         }
     }
 
-    /// The amount of work, where the results do not show it.
+    /// Returns the amount of work, if the results do not show it.
     pub fn amount(&self) -> Option<String> {
         match self {
             Self::Race { cpus, rounds } => Some(format!("{cpus} CPUs, {rounds}")),
@@ -65,17 +72,16 @@ impl Job {
         }
     }
 
-    /// Whether its guest is the kernel's own archive, which must be packed before.
+    /// Whether it needs the archive of [`crate::guest::initramfs::pack`].
     pub fn needs_archive(&self) -> bool {
         matches!(self, Self::Kunit | Self::Programs(_) | Self::Race { .. })
     }
 
-    /// Whether it compares with the C kernel, which must be built before.
+    /// Whether it needs the C kernel, to compare with it.
     pub fn needs_stock(&self) -> bool {
         matches!(self, Self::Fuzz { .. } | Self::VdsoImages)
     }
 
-    /// Runs the job.
     pub fn run(&self, place: Place) -> Result<Findings> {
         match *self {
             Self::Kunit => kunit::run(place),
@@ -92,10 +98,10 @@ impl Job {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guest::programs::SELFTESTS;
+    use crate::guest::lists::SELFTESTS;
 
     #[test]
-    fn jobs_have_the_names_of_their_lists() {
+    fn jobs_are_named_after_their_lists() {
         let rounds = Rounds { joins: 10, ends: 20 };
         assert_eq!(Job::Race { cpus: 2, rounds }.name(), "race");
         assert_eq!(Job::Race { cpus: 4, rounds }.name(), "wide-race");

@@ -6,7 +6,7 @@ use super::findings::{column, Findings, Place};
 use crate::{
     guest::{
         self, initramfs, ktap,
-        programs::{List, Program},
+        lists::{List, Program},
         Guest, Transcript,
     },
     session::{Outcome, Status},
@@ -17,7 +17,6 @@ use std::{fs, time::Duration};
 /// The time for the boot and the end of a guest.
 const OVERHEAD: Duration = Duration::from_secs(120);
 
-/// Boots the guest of a list.
 pub fn boot(
     place: Place,
     list: &'static List,
@@ -26,7 +25,7 @@ pub fn boot(
 ) -> Result<Transcript> {
     let Place { context, step, kernel, .. } = place;
     step.expect(list.programs().count() as u64);
-    // Guests with container runtimes hand files to each other.
+    // Guests with clients share a directory.
     let share = context.out.join("clients").join(kernel.name);
     if !list.is_selftests() {
         fs::create_dir_all(&share).with_context(|| format!("cannot create {}", share.display()))?;
@@ -46,7 +45,7 @@ pub fn boot(
     guest::run(context, step, &guest, |_| {})
 }
 
-/// Runs the programs and judges each.
+/// Runs a list of programs and judges each.
 pub fn run(place: Place, list: &'static List, arguments: &[String]) -> Result<Findings> {
     let transcript = boot(place, list, false, arguments)?;
     let column = column(place.kernel);
@@ -62,9 +61,9 @@ pub fn run(place: Place, list: &'static List, arguments: &[String]) -> Result<Fi
     Ok(Findings { checks, transcripts: vec![transcript], text: String::new() })
 }
 
-/// Whether a test of the program that is skipped is a failure: the Rust kernel has all that it needs.
+/// Whether no test of the program may be skipped. Other programs skip tests because of their
+/// timing.
 fn must_run(program: &Program) -> bool {
-    // The tests of others are skipped by timing.
     program.tries == 1
 }
 
@@ -80,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_skipped_test_has_failed() {
+    fn a_skipped_test_is_a_failure() {
         let status = |status| {
             let mut result = Outcome::new("r", status, "no vDSO");
             fail_if_skipped(&mut result);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tasks that race for new namespaces.
+//! Races for new namespaces.
 //!
-//! The programs are selftests. They print for each race its rounds, the rounds that overlapped, and the
-//! failures. On the C kernel of unmodified Linux the failures are the finding; on every other kernel they
+//! The programs are selftests. For each race they print the rounds, the rounds that overlapped, and
+//! the failures. The C kernel is the control: its failures are counted. On every other kernel they
 //! are failures of the check.
 
 use super::{
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     guest::{
         ktap,
-        programs::{List, RACE, WIDE_RACE},
+        lists::{List, RACE, WIDE_RACE},
         Transcript,
     },
     session::{failed, passed, unless, Outcome, Status},
@@ -21,31 +21,32 @@ use crate::{
 use anyhow::Result;
 use std::{collections::BTreeSet, fmt};
 
-/// The one test of the programs that is no race.
+/// The one test of the programs that is not a race.
 const NO_RACE: &str = "frozen_by_first_join";
 
-/// The functions in the title of KCSAN's report of the C kernel's race: the function that fills the page
-/// that another task has mapped already, or its caller.
+/// The functions in KCSAN's report of the C kernel's race: the function that fills a page which
+/// another task has already mapped, or its caller.
 const C_RACE: [&str; 2] = ["timens_commit", "timens_set_vvar_page"];
 /// The access to `frozen_offsets` in that report, the only `bool` there.
 const FROZEN_OFFSETS: &str = " of 1 bytes by ";
 
-/// The number of rounds.
+/// The numbers of rounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rounds {
-    /// Of each race in join_race. The other programs, whose rounds take longer, have a tenth of it.
+    /// Of each race in join_race. The other programs run a tenth of it, as their rounds take
+    /// longer.
     pub joins: u32,
-    /// Namespaces that end while others look them up.
+    /// Namespaces that end during lookups.
     pub ends: u32,
 }
 
 impl Rounds {
-    /// So many rounds, and twice as many namespaces that end.
+    /// Returns so many rounds, and twice as many namespaces that end.
     pub const fn of(joins: u32) -> Self {
         Self { joins, ends: 2 * joins }
     }
 
-    /// The environment of the programs.
+    /// Returns the environment of the programs.
     fn arguments(&self) -> [String; 4] {
         [
             format!("TIMENS_JOIN_RACE_ROUNDS={}", self.joins),
@@ -68,7 +69,7 @@ impl fmt::Display for Rounds {
     }
 }
 
-/// The list of programs for a number of CPUs.
+/// Returns the list of programs for a number of CPUs.
 pub fn list(cpus: u32) -> &'static List {
     match cpus {
         2 => &RACE,
@@ -91,7 +92,7 @@ pub fn run(place: Place, cpus: u32, rounds: Rounds) -> Result<Findings> {
     Ok(Findings { checks, transcripts: vec![transcript], text: String::new() })
 }
 
-/// The failures on a control beyond those that the counts of a race explain.
+/// Returns the failures on the control that are not counted failures of a race.
 fn unexpected(place: Place, list: &'static List, transcript: &Transcript) -> Result<Vec<String>> {
     let (races, mut failures) = parse(&transcript.output);
     let column = column(place.kernel);
@@ -109,7 +110,7 @@ fn unexpected(place: Place, list: &'static List, transcript: &Transcript) -> Res
     Ok(failures)
 }
 
-/// KCSAN must report the race of the C kernel: otherwise its silence about the Rust kernel proves nothing.
+/// Checks that KCSAN reports the race of the C kernel, and so can find one on the Rust kernel.
 fn control(transcript: &Transcript) -> Vec<Outcome> {
     use crate::guest::kcsan::title;
     let reports = &transcript.races;
@@ -127,7 +128,7 @@ fn control(transcript: &Transcript) -> Vec<Outcome> {
     }
 }
 
-/// The kinds of failures: a short name, and the label that the programs print behind a number.
+/// The kinds of failures: a short name, and the label that the programs print after a number.
 pub const FAILURES: [(&str, &str); 8] = [
     ("zero", "zero"),
     ("no offset", "without the offset"),
@@ -142,28 +143,28 @@ pub const FAILURES: [(&str, &str); 8] = [
 /// The number of each of [`FAILURES`].
 pub type Breakdown = [u64; FAILURES.len()];
 
-/// Adds the failures that a line counts.
+/// Adds the failures in a line of the output.
 fn break_down(line: &str, breakdown: &mut Breakdown) {
     // PROGRAM:LINE:TEST:NUMBER reads: NUMBER KIND, …
-    let said = line.splitn(4, ':').nth(3).unwrap_or_default();
-    let said = said.rsplit(": ").next().unwrap_or_default();
-    for part in said.split(", ") {
-        let Some((count, what)) = part.split_once(' ') else {
+    let message = line.splitn(4, ':').nth(3).unwrap_or_default();
+    let counts = message.rsplit(": ").next().unwrap_or_default();
+    for part in counts.split(", ") {
+        let Some((count, kind)) = part.split_once(' ') else {
             continue;
         };
-        let index = FAILURES.iter().position(|(_, said)| *said == what);
+        let index = FAILURES.iter().position(|(_, label)| *label == kind);
         if let (Some(index), Ok(count)) = (index, count.parse::<u64>()) {
             breakdown[index] += count;
         }
     }
 }
 
-/// The clock that read as zero, and the way it was read, if the line has one: the programs print the first.
+/// Parses a line about a clock that read zero. Returns the clock, and the way it was read.
 pub fn zero_clock(line: &str) -> Option<String> {
-    let (said, _) = line.split_once(" is 0 ns, ")?;
-    let said = said.rsplit(':').next()?;
-    let clock = said.rsplit("'s ").next()?.split_whitespace().next()?;
-    let way = match said.contains(" by vDSO") {
+    let (read, _) = line.split_once(" is 0 ns, ")?;
+    let read = read.rsplit(':').next()?;
+    let clock = read.rsplit("'s ").next()?.split_whitespace().next()?;
+    let way = match read.contains(" by vDSO") {
         true => "vDSO",
         false => "system call",
     };
@@ -172,19 +173,19 @@ pub fn zero_clock(line: &str) -> Option<String> {
 
 /// The counts of one race.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Count {
+pub struct RaceCounts {
     pub rounds: u64,
     pub overlaps: u64,
     pub failures: u64,
     pub breakdown: Breakdown,
 }
 
-/// Races by their names.
-pub type Races = Vec<(String, Count)>;
+/// The races of a guest, by name.
+pub type Races = Vec<(String, RaceCounts)>;
 
-/// The races in a guest's output, in their order, and the errors in it.
+/// Parses the races in a guest's output. Also returns the errors in it.
 pub fn parse(output: &str) -> (Races, Vec<String>) {
-    let (mut races, mut problems) = (vec![], vec![]);
+    let (mut races, mut errors) = (vec![], vec![]);
     let mut name = "";
     let mut breakdown = Breakdown::default();
     for line in output.lines() {
@@ -197,28 +198,27 @@ pub fn parse(output: &str) -> (Races, Vec<String>) {
             continue;
         };
         let Some((rounds, overlaps, failures)) = counts(rest) else {
-            problems.push(format!("{name}: no counts: {rest}"));
+            errors.push(format!("{name}: no counts: {rest}"));
             continue;
         };
         if breakdown.iter().sum::<u64>() != failures {
-            problems
-                .push(format!("{name}: {failures} failures, but by kind they are {breakdown:?}"));
+            errors.push(format!("{name}: {failures} failures, but {breakdown:?} by kind"));
         }
-        races.push((name.to_owned(), Count { rounds, overlaps, failures, breakdown }));
+        races.push((name.to_owned(), RaceCounts { rounds, overlaps, failures, breakdown }));
     }
-    (races, problems)
+    (races, errors)
 }
 
-/// The rounds, overlaps and failures of a race.
-fn counts(said: &str) -> Option<(u64, u64, u64)> {
-    let words: Vec<_> = said.split_whitespace().collect();
+/// Parses the rounds, overlaps and failures of a race.
+fn counts(text: &str) -> Option<(u64, u64, u64)> {
+    let words: Vec<_> = text.split_whitespace().collect();
     let ["rounds", rounds, "overlaps", overlaps, "failures", failures] = words[..] else {
         return None;
     };
     Some((rounds.parse().ok()?, overlaps.parse().ok()?, failures.parse().ok()?))
 }
 
-/// The failures of a guest's races, by kind.
+/// Sums up the failures of a guest's races, by kind.
 pub fn summary(output: &str) -> String {
     let mut sums = Breakdown::default();
     for (_, count) in parse(output).0 {
@@ -228,7 +228,7 @@ pub fn summary(output: &str) -> String {
     let sums = sums.into_iter().zip(FAILURES);
     let sums: Vec<_> = sums
         .filter(|(count, _)| *count > 0)
-        .map(|(count, (_, said))| format!("{count} {said}"))
+        .map(|(count, (_, label))| format!("{count} {label}"))
         .collect();
     sums.join(", ")
 }
@@ -246,14 +246,19 @@ pub mod tests {
                           # r.c:7:x:RACE rounds 10 overlaps 6 failures 0\nok 2 r.reads.x\n";
 
     #[test]
-    fn finds_the_counts_of_each_race() {
-        let (races, problems) = parse(OUTPUT);
-        assert!(problems.is_empty(), "{problems:?}");
+    fn each_race_has_counts() {
+        let (races, errors) = parse(OUTPUT);
+        assert!(errors.is_empty(), "{errors:?}");
         let names: Vec<_> = races.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["r.joins.x", "r.reads.x"]);
         assert_eq!(
             races[0].1,
-            Count { rounds: 10, overlaps: 4, failures: 28, breakdown: [4, 5, 6, 0, 7, 1, 2, 3] }
+            RaceCounts {
+                rounds: 10,
+                overlaps: 4,
+                failures: 28,
+                breakdown: [4, 5, 6, 0, 7, 1, 2, 3]
+            }
         );
         assert_eq!(races[1].1.breakdown, Breakdown::default());
         let wrong = summary(OUTPUT);
@@ -264,13 +269,13 @@ pub mod tests {
     #[test]
     fn counts_that_do_not_add_up_are_an_error() {
         for wrong in ["failures 27\nnot", "failures x\nnot"] {
-            let (_, problems) = parse(&OUTPUT.replace("failures 28\nnot", wrong));
-            assert_eq!(problems.len(), 1, "{problems:?}");
+            let (_, errors) = parse(&OUTPUT.replace("failures 28\nnot", wrong));
+            assert_eq!(errors.len(), 1, "{errors:?}");
         }
     }
 
     #[test]
-    fn names_the_clocks_that_read_zero() {
+    fn clocks_that_read_zero_are_found() {
         let lines = [
             "# j.c:1:x:joiner's MONOTONIC_COARSE by vDSO at the join is 0 ns, off by -9 ns",
             "# o.c:1:x:round 3: RAW after joining by system call is 0 ns, since the round began 1 ns",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Maps vDSO images into a process of this machine, and checks the values that they read with every counter,
-//! those included that no guest here has.
+//! Maps vDSO images into a process of the host, and checks their clock reads with every clock
+//! source.
 
 use super::findings::{Findings, Place};
 use crate::{
@@ -18,7 +18,7 @@ pub fn run(place: Place) -> Result<Findings> {
     Ok(Findings { checks: vec![place.check("vDSO images", results)], ..Findings::default() })
 }
 
-/// Checks an image of the C kernel and another one in a process of their own.
+/// Checks an image of the C kernel and another one in a child process.
 pub fn compare(step: &Step, [stock, other]: [PathBuf; 2]) -> Result<Vec<Outcome>> {
     let mut check = Command::new(env::current_exe()?);
     check.arg("vdso-images").arg("--stock-image").arg(stock);

@@ -12,11 +12,11 @@ use std::{
     process::Command,
 };
 
-/// About how many lines a build from nothing prints; only the length of the progress bar depends on it.
+/// An estimate of the lines that a build from scratch prints, for the progress bar.
 const COLD_BUILD_LINES: u64 = 2100;
 
-/// Variables of a surrounding make that would leak into the kernel's.
-const FOREIGN_VARIABLES: [&str; 12] = [
+/// Variables of the environment that would change the kernel's build.
+const REMOVED_VARIABLES: [&str; 12] = [
     "MAKEFLAGS",
     "MFLAGS",
     "MAKEOVERRIDES",
@@ -33,25 +33,25 @@ const FOREIGN_VARIABLES: [&str; 12] = [
 
 /// One build: its source, its directory and its configuration.
 pub struct Build {
-    /// The name in the names of logs.
+    /// The name, as in the names of logs.
     pub name: String,
     pub source: PathBuf,
     /// The `O=` directory.
     pub dir: PathBuf,
     /// Variables of every call of make.
     pub variables: Vec<String>,
-    /// Variables of the calls that build.
+    /// More variables of the calls of make that build.
     pub build_variables: Vec<String>,
-    /// Lines that the configuration must have beyond tinyconfig; a later line wins.
+    /// Lines that the configuration must have beyond tinyconfig. A later line wins.
     pub fragments: String,
-    /// Lines that the configuration has where their dependencies are met.
+    /// Lines that the configuration has if their dependencies are met.
     pub optional: String,
-    /// A build that this one starts as a copy of: Kbuild then rebuilds only what the options change.
+    /// The build that this one is copied from, so that Kbuild only rebuilds the differences.
     pub parent: Option<PathBuf>,
 }
 
 impl Build {
-    /// The build of a kernel of the table.
+    /// Returns the build of a kernel in the table.
     pub fn of(context: &Context, kernel: &Kernel) -> Result<Self> {
         let variables = kernel.variables.iter();
         Ok(Self {
@@ -67,13 +67,12 @@ impl Build {
         })
     }
 
-    /// The text of `.config`.
     pub fn config(&self) -> Result<String> {
         let config = self.dir.join(".config");
         fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))
     }
 
-    /// `make`, with the toolchain on its command line.
+    /// Returns `make` with the toolchain on its command line.
     fn make(&self, context: &Context) -> Command {
         let mut make = plain_make(context, &self.source, &self.dir);
         make.args(&self.variables);
@@ -81,7 +80,7 @@ impl Build {
     }
 }
 
-/// The option that inlines C helpers into Rust, if the toolchain can.
+/// Returns the option that inlines C helpers into Rust, if the toolchain supports it.
 pub fn inlined_helpers(context: &Context) -> &'static str {
     match context.toolchain.same_llvm() {
         true => "CONFIG_RUST_INLINE_HELPERS=y\n",
@@ -89,7 +88,6 @@ pub fn inlined_helpers(context: &Context) -> &'static str {
     }
 }
 
-/// The text of fragments under harness/configs.
 pub fn fragments(context: &Context, names: &[&str]) -> Result<String> {
     let mut text = String::new();
     for name in names {
@@ -100,15 +98,14 @@ pub fn fragments(context: &Context, names: &[&str]) -> Result<String> {
     Ok(text)
 }
 
-/// The targets of a whole kernel.
+/// The targets of a kernel.
 pub const KERNEL: [&str; 2] = ["bzImage", "modules"];
 
-/// Configures and builds one kernel.
 pub fn build(context: &Context, step: &Step, kernel: &Kernel) -> Result<()> {
     build_targets(context, step, &Build::of(context, kernel)?, &KERNEL).map(drop)
 }
 
-/// Configures and builds some targets, and returns the log of the build.
+/// Configures and builds targets. Returns the path of the build's log.
 pub fn build_targets(
     context: &Context,
     step: &Step,
@@ -125,7 +122,7 @@ pub fn build_targets(
     step.command(&mut make, &format!("build-{}", build.name))
 }
 
-/// Starts a kernel's first build as a copy of its parent's.
+/// Copies the build of the parent, if this build does not exist.
 fn copy_parent(step: &Step, build: &Build) -> Result<()> {
     let dir = &build.dir;
     let Some(parent) = &build.parent else {
@@ -134,7 +131,7 @@ fn copy_parent(step: &Step, build: &Build) -> Result<()> {
     if dir.exists() || !parent.join("vmlinux").exists() {
         return Ok(());
     }
-    // Copied under another name, so that an interrupted copy is never taken for a whole one.
+    // Another name, so that an interrupted copy is not used.
     let partial = dir.with_extension("partial");
     if partial.exists() {
         fs::remove_dir_all(&partial)
@@ -146,23 +143,23 @@ fn copy_parent(step: &Step, build: &Build) -> Result<()> {
     fs::rename(&partial, dir).with_context(|| format!("cannot create {}", dir.display()))
 }
 
-/// Merges the fragments into `.config`, unless it was made from the same ones and still has their
-/// options.
+/// Merges the fragments into `.config`, unless it was made from them and still has their options.
 fn configure(context: &Context, step: &Step, build: &Build) -> Result<()> {
     let (dir, name) = (&build.dir, &build.name);
     fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    // A later line wins, and these must be there.
-    let asked = build.optional.clone() + &build.fragments;
+    // A later line wins, so the required lines come last.
+    let requested = build.optional.clone() + &build.fragments;
     let config = dir.join(".config");
     let merged = dir.with_extension("config");
     let current = fs::read_to_string(&config).unwrap_or_default();
-    if fs::read_to_string(&merged).ok().as_ref() != Some(&asked)
-        || !not_taken(&build.fragments, &current).is_empty()
+    if fs::read_to_string(&merged).ok().as_ref() != Some(&requested)
+        || !missing_options(&build.fragments, &current).is_empty()
     {
         let log = |what| format!("{what}-{name}");
         step.command(build.make(context).arg("tinyconfig"), &log("tinyconfig"))?;
         let fresh = merged.with_extension("new");
-        fs::write(&fresh, &asked).with_context(|| format!("cannot write {}", fresh.display()))?;
+        fs::write(&fresh, &requested)
+            .with_context(|| format!("cannot write {}", fresh.display()))?;
         let mut merge = Command::new(build.source.join("scripts/kconfig/merge_config.sh"));
         merge.current_dir(dir).args(["-m", "-O"]).arg(dir).arg(&config).arg(&fresh);
         step.command(&mut merge, &log("merge-config"))?;
@@ -170,22 +167,22 @@ fn configure(context: &Context, step: &Step, build: &Build) -> Result<()> {
         fs::rename(&fresh, &merged)
             .with_context(|| format!("cannot write {}", merged.display()))?;
     }
-    let missing = not_taken(&build.fragments, &build.config()?);
+    let missing = missing_options(&build.fragments, &build.config()?);
     if missing.iter().any(|line| line == "CONFIG_RUST=y") {
-        // Its output names the tool that is missing or too old.
+        // Its error names the tool that is missing or too old.
         step.command(build.make(context).arg("rustavailable"), "rustavailable")?;
     }
     if !missing.is_empty() {
         bail!(
-            "the {name} kernel's configuration did not take {}: see its dependencies in Kconfig",
+            "the configuration of the {name} kernel lacks {}: see the dependencies in Kconfig",
             missing.join(", ")
         );
     }
     Ok(())
 }
 
-/// The requested lines that a `.config` does not have. The last request for an option counts.
-pub fn not_taken(requested: &str, config: &str) -> Vec<String> {
+/// Returns the requested lines that a `.config` lacks. The last line for an option counts.
+pub fn missing_options(requested: &str, config: &str) -> Vec<String> {
     let wanted: BTreeMap<_, _> = requested.lines().filter_map(setting).collect();
     let have: BTreeMap<_, _> = config.lines().filter_map(setting).collect();
     wanted
@@ -195,7 +192,7 @@ pub fn not_taken(requested: &str, config: &str) -> Vec<String> {
         .collect()
 }
 
-/// The option and the value of a line of a configuration.
+/// Parses a line of a configuration. Returns the option and its value.
 pub fn setting(line: &str) -> Option<(&str, &str)> {
     match line.strip_prefix("# ").and_then(|l| l.strip_suffix(" is not set")) {
         Some(option) => Some((option, "n")),
@@ -203,7 +200,6 @@ pub fn setting(line: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// `make` in the directory of a kernel that has been configured.
 pub fn make(context: &Context, kernel: &Kernel) -> Result<Command> {
     let build = Build::of(context, kernel)?;
     let mut make = build.make(context);
@@ -211,24 +207,24 @@ pub fn make(context: &Context, kernel: &Kernel) -> Result<Command> {
     Ok(make)
 }
 
-/// `make` in a directory of a kernel tree, without the variables of a surrounding make.
+/// Returns `make` in a directory of a kernel tree, without [`REMOVED_VARIABLES`].
 pub fn plain_make(context: &Context, dir: &Path, build_dir: &Path) -> Command {
     let mut make = Command::new("make");
     make.arg("-C").arg(dir).arg(format!("O={}", build_dir.display()));
-    make.arg(format!("-j{}", context.jobs));
-    for variable in FOREIGN_VARIABLES {
+    make.arg(format!("-j{}", context.parallel_jobs));
+    for variable in REMOVED_VARIABLES {
         make.env_remove(variable);
     }
-    // The same sources give the same kernel, wherever and whenever it is built.
+    // Builds are reproducible.
     make.env("KBUILD_BUILD_USER", "timens");
     make.env("KBUILD_BUILD_HOST", "timens");
     make.env("KBUILD_BUILD_VERSION", "1");
     make.env("KBUILD_BUILD_TIMESTAMP", "1970-01-01");
-    // ccache sees each tree by its path from the build directory; the kernel's messages do not.
+    // For ccache, the paths of all trees are the same, relative to the build directory.
     make.env("CCACHE_BASEDIR", &context.out);
     make.env("CCACHE_NOHASHDIR", "1");
     make.env("KCPPFLAGS", "-fmacro-prefix-map=../../linux/=");
-    // The tree has commits of its own; the version stays Linux's.
+    // No suffix for the commits of the series.
     make.env("LOCALVERSION", "");
     make
 }
@@ -238,16 +234,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_requested_option_must_be_there() {
+    fn missing_options_are_found() {
         let requested = "# a comment\nCONFIG_A=y\nCONFIG_B=m\n# CONFIG_C is not set\nCONFIG_D=y\n";
         let config = "CONFIG_A=y\nCONFIG_B=y\n# CONFIG_D is not set\n";
-        assert_eq!(not_taken(requested, config), ["CONFIG_B=m", "CONFIG_D=y"]);
+        assert_eq!(missing_options(requested, config), ["CONFIG_B=m", "CONFIG_D=y"]);
     }
 
     #[test]
     fn a_later_fragment_wins() {
         let requested = "CONFIG_A=y\n# CONFIG_A is not set\n";
-        assert!(not_taken(requested, "").is_empty());
-        assert_eq!(not_taken(requested, "CONFIG_A=y\n"), ["CONFIG_A=n"]);
+        assert!(missing_options(requested, "").is_empty());
+        assert_eq!(missing_options(requested, "CONFIG_A=y\n"), ["CONFIG_A=n"]);
     }
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reads diffs without context lines.
+//! Parses diffs without context lines.
 
 use std::{collections::BTreeMap, ops::Range};
 
-/// The lines that a diff adds, by file, as numbers in the new file.
+/// The line numbers that a diff adds, by file.
 pub type Added = BTreeMap<String, Vec<Range<usize>>>;
 
-/// The lines that the output of `git diff -U0` adds.
+/// Parses the output of `git diff -U0`.
 pub fn added_lines(diff: &str) -> Added {
     let mut added = Added::new();
     let mut file = "";
@@ -21,7 +21,7 @@ pub fn added_lines(diff: &str) -> Added {
     added
 }
 
-/// The new lines of a hunk, `-A,B +C,D @@ …`.
+/// Parses the new lines of a hunk, `-A,B +C,D @@ …`.
 fn new_lines(hunk: &str) -> Option<Range<usize>> {
     let range = hunk.split(' ').find_map(|word| word.strip_prefix('+'))?;
     let (first, count) = range.split_once(',').unwrap_or((range, "1"));
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_added_lines_of_each_file() {
+    fn added_lines_are_sorted_by_file() {
         let diff = "+++ b/x.rs\n@@ -1 +1,2 @@ fn\n+a\n+b\n@@ -9,2 +10 @@\n@@ -20 +20,0 @@\n\
                     +++ b/y.c\n@@ -3 +5,2 @@ x\n";
         let added = added_lines(diff);

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The table of kernels. A kernel is a row: its source tree, its implementation of time namespaces,
-//! and the configuration fragments and command line that it has beyond these.
+//! The table of kernels. A row has the source tree, the implementation of time namespaces, the vDSO
+//! layout, and more configuration fragments and arguments of the command line.
 
 use crate::context::Context;
 use std::path::PathBuf;
 
-/// A source tree that kernels are built from.
+/// A source tree of kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tree {
     /// Linux without the series.
     Stock,
     /// Linux with the series.
     Series,
-    /// The series, and the patch that makes KCSAN instrument Rust.
+    /// The series and the patch that makes KCSAN instrument Rust.
     Kcsan,
     /// The series and one mutant.
     Mutant,
@@ -28,44 +28,43 @@ pub enum TimeNs {
     Rust,
 }
 
-/// The place of the offsets that the vDSO reads.
+/// The vDSO layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Vdso {
-    /// Unmodified Linux: in a fake data page that takes the place of the real one.
+    /// Unmodified Linux: the offsets are in a page that replaces the data page.
     Stock,
-    /// In a page of their own, next to the data page.
+    /// The offsets are in a page next to the data page.
     OffsetPage,
 }
 
-/// The files that a kernel's guest is packed with.
+/// The content of a guest's initramfs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Image {
-    /// busybox, the tools of util-linux, and the selftests.
+pub enum Initramfs {
+    /// busybox, tools of util-linux, and the selftests.
     Selftests,
     /// A root of Debian packages, with container runtimes and CRIU.
     Clients,
 }
 
-/// A kernel that the harness builds.
+/// A row of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel {
-    /// The name on the command line, of the build directory and of logs.
+    /// The name, as on the command line, of the build directory and of logs.
     pub name: &'static str,
     pub tree: Tree,
     pub time_ns: TimeNs,
     pub vdso: Vdso,
-    /// Fragments under harness/configs, beyond those of the fields above; a later one wins.
+    /// Fragments in harness/configs, beyond those of the fields above. A later one wins.
     pub extra: &'static [&'static str],
-    /// Variables of the kernel's make.
     pub variables: &'static [&'static str],
     /// Arguments of the kernel command line.
     pub arguments: &'static [&'static str],
-    /// The kernel whose build this one starts as a copy of, so that only differences are compiled.
+    /// The kernel whose build this one is copied from, so that only the differences are compiled.
     pub parent: Option<&'static Kernel>,
-    /// The factor by which every time limit is longer than for a plain kernel.
+    /// The factor of every time limit.
     pub timeout_factor: u32,
-    pub image: Image,
-    /// The suffix that tells its rows in a table from those of the plain kernel.
+    pub initramfs: Initramfs,
+    /// The suffix of its rows in a report.
     pub note: &'static str,
 }
 
@@ -74,16 +73,16 @@ const FAULTS: &[&str] = &["faults"];
 const KASAN: &[&str] = &["sanitize", "kasan", "ubsan", "kmemleak", "faults"];
 const KCSAN: &[&str] = &["sanitize", "kcsan"];
 
-/// While identify_cpu() has cleared the CPU's features, an interrupt on a CPU with five levels of page
-/// tables makes KASAN take the kernel's addresses for wild ones.
+/// With five levels of page tables, KASAN reports valid addresses if an interrupt arrives while
+/// identify_cpu() has cleared the CPU's features.
 const NO_5LVL: &str = "no5lvl";
 
-/// KCSAN samples four times as many accesses as by default, and stalls each for up to a millisecond,
-/// twelve times as long: a race happens once a round, and may take that long on an emulated CPU.
+/// KCSAN samples four times the accesses of the default, and stalls each for up to a millisecond,
+/// twelve times the default. A race occurs once a round and may take that long on an emulated CPU.
 const KCSAN_ARGUMENTS: &[&str] = &["kcsan.skip_watch=1000", "kcsan.udelay_task=1000", NO_5LVL];
 
-/// rustc counts how often each line runs, in the crates that the series adds to. The kernel has no
-/// runtime of LLVM's; the path is relative to the build directory.
+/// rustc counts the executions of each line in the crates that the series changes. The kernel has
+/// no profiler runtime. The path is relative to the build directory.
 const COVERAGE_VARIABLES: &[&str] = &[
     "RUSTFLAGS_kernel.o=-Cinstrument-coverage -Zno-profiler-runtime",
     "RUSTFLAGS_namespace_rs.o=-Cinstrument-coverage -Zno-profiler-runtime",
@@ -101,15 +100,15 @@ pub static RUST: Kernel = Kernel {
     arguments: &[],
     parent: None,
     timeout_factor: 1,
-    image: Image::Selftests,
+    initramfs: Initramfs::Selftests,
     note: "",
 };
 
-/// The C kernel: unmodified Linux.
+/// The C kernel: Linux without the series.
 pub static STOCK: Kernel =
     Kernel { name: "stock", tree: Tree::Stock, time_ns: TimeNs::C, vdso: Vdso::Stock, ..RUST };
 
-/// The implementation in C, as the series changes it, with the offset page.
+/// The C implementation on the series, with the offset page.
 pub static STOCK_OFFSET_PAGE: Kernel = Kernel {
     name: "stock-offset-page",
     time_ns: TimeNs::C,
@@ -118,7 +117,7 @@ pub static STOCK_OFFSET_PAGE: Kernel = Kernel {
     ..RUST
 };
 
-/// The implementation in Rust, with the vDSO of unmodified Linux.
+/// The Rust implementation, with the vDSO of unmodified Linux.
 pub static RUST_STOCK_VDSO: Kernel = Kernel {
     name: "rust-stock-vdso",
     vdso: Vdso::Stock,
@@ -127,14 +126,13 @@ pub static RUST_STOCK_VDSO: Kernel = Kernel {
     ..RUST
 };
 
-/// Benchmarks.
 pub static RUST_BENCH: Kernel =
     Kernel { name: "rust-bench", extra: &["bench"], parent: Some(&RUST), ..RUST };
 
 pub static STOCK_BENCH: Kernel =
     Kernel { name: "stock-bench", extra: &["bench"], parent: Some(&STOCK), ..STOCK };
 
-/// Counts how often each line of Rust runs.
+/// Counts the executions of each line of Rust.
 pub static RUST_COVERAGE: Kernel = Kernel {
     name: "rust-coverage",
     extra: &["coverage"],
@@ -150,14 +148,14 @@ pub static RUST_STOCK_VDSO_COVERAGE: Kernel = Kernel {
     ..RUST_COVERAGE
 };
 
-/// Allocations can be made to fail, and objects are counted.
+/// With fault injection and a count of objects.
 pub static RUST_FAULTS: Kernel =
     Kernel { name: "rust-faults", extra: FAULTS, parent: Some(&RUST), ..RUST };
 
 pub static STOCK_FAULTS: Kernel =
     Kernel { name: "stock-faults", extra: FAULTS, parent: Some(&STOCK), ..STOCK };
 
-/// All the sanitizers that one kernel can have: KASAN, UBSAN, kmemleak, lockdep and the checks of RCU.
+/// KASAN, UBSAN, kmemleak, lockdep and the checks of RCU.
 pub static RUST_KASAN: Kernel = Kernel {
     name: "rust-kasan",
     extra: KASAN,
@@ -176,7 +174,7 @@ pub static RUST_STOCK_VDSO_KASAN: Kernel = Kernel {
     ..RUST_KASAN
 };
 
-/// KCSAN, which excludes KASAN.
+/// KCSAN, which cannot be combined with KASAN.
 pub static RUST_KCSAN: Kernel = Kernel {
     name: "rust-kcsan",
     tree: Tree::Kcsan,
@@ -187,7 +185,7 @@ pub static RUST_KCSAN: Kernel = Kernel {
     ..RUST
 };
 
-/// The control of KCSAN, which must report the races of the C kernel.
+/// The control: KCSAN must report the races of the C kernel.
 pub static STOCK_KCSAN: Kernel = Kernel {
     name: "stock-kcsan",
     extra: KCSAN,
@@ -198,11 +196,11 @@ pub static STOCK_KCSAN: Kernel = Kernel {
     ..STOCK
 };
 
-/// The options that container runtimes and CRIU need.
+/// With the options that container runtimes and CRIU need.
 pub static RUST_CLIENTS: Kernel = Kernel {
     name: "rust-clients",
     extra: CLIENTS,
-    image: Image::Clients,
+    initramfs: Initramfs::Clients,
     parent: Some(&RUST),
     ..RUST
 };
@@ -210,15 +208,14 @@ pub static RUST_CLIENTS: Kernel = Kernel {
 pub static STOCK_CLIENTS: Kernel = Kernel {
     name: "stock-clients",
     extra: CLIENTS,
-    image: Image::Clients,
+    initramfs: Initramfs::Clients,
     parent: Some(&STOCK),
     ..STOCK
 };
 
-/// The Rust kernel with a mutant.
 pub static MUTANT: Kernel = Kernel { name: "mutant", tree: Tree::Mutant, extra: FAULTS, ..RUST };
 
-/// The first report ends the guest: one is enough.
+/// The first report ends the guest.
 pub static MUTANT_KASAN: Kernel = Kernel {
     name: "mutant-kasan",
     tree: Tree::Mutant,
@@ -230,7 +227,7 @@ pub static MUTANT_KASAN: Kernel = Kernel {
 /// One commit of the series.
 pub static RUST_BISECT: Kernel = Kernel { name: "rust-bisect", tree: Tree::Bisect, ..RUST };
 
-/// Compiled by clippy, with the examples of the documentation as KUnit tests.
+/// Compiled by clippy, with the doctests as KUnit tests.
 pub static RUST_LINT: Kernel = Kernel {
     name: "rust-lint",
     extra: &["doctests"],
@@ -239,7 +236,6 @@ pub static RUST_LINT: Kernel = Kernel {
     ..RUST
 };
 
-/// All kernels.
 pub static ALL: [&Kernel; 20] = [
     &RUST,
     &STOCK,
@@ -272,7 +268,7 @@ impl PartialEq for Kernel {
 impl Eq for Kernel {}
 
 impl Kernel {
-    /// The kernel of that name, for the command line.
+    /// Returns the kernel of a name, for the command line.
     pub fn named(name: &str) -> Result<&'static Self, String> {
         let kernel = ALL.into_iter().find(|kernel| kernel.name == name);
         kernel.ok_or_else(|| {
@@ -281,7 +277,7 @@ impl Kernel {
         })
     }
 
-    /// The fragments that make up the configuration; a later one wins.
+    /// Returns the fragments of the configuration. A later one wins.
     pub fn fragments(&self) -> Vec<&'static str> {
         let time_ns = match self.time_ns {
             TimeNs::C => "stock",
@@ -298,12 +294,12 @@ impl Kernel {
         self.time_ns == TimeNs::Rust
     }
 
-    /// Whether this is unmodified Linux, whose known bugs a check must detect.
+    /// Whether this is unmodified Linux, the control.
     pub fn is_control(&self) -> bool {
         self.tree == Tree::Stock
     }
 
-    /// Whether it has KASAN, KCSAN or the like.
+    /// Whether it has KASAN or KCSAN.
     pub fn has_sanitizers(&self) -> bool {
         self.extra.contains(&"sanitize")
     }
@@ -312,12 +308,12 @@ impl Kernel {
         self.extra.contains(&"kcsan")
     }
 
-    /// The implementation and vDSO that a guest must find, as harness/guest/init names them.
+    /// Returns the name of its implementation and vDSO in harness/guest/init.
     pub fn kind(&self) -> &'static str {
         kind(self.time_ns, self.vdso)
     }
 
-    /// The kernels that must be built before this one, the first one first, and this one.
+    /// Returns its parents, the first one first, and itself.
     pub fn with_parents(&'static self) -> Vec<&'static Self> {
         let mut line = self.parent.map_or(vec![], Self::with_parents);
         line.push(self);
@@ -325,7 +321,7 @@ impl Kernel {
     }
 }
 
-/// The name that harness/guest/init has for an implementation and a vDSO.
+/// Returns the name of an implementation and a vDSO in harness/guest/init.
 pub fn kind(time_ns: TimeNs, vdso: Vdso) -> &'static str {
     match (time_ns, vdso) {
         (TimeNs::C, Vdso::Stock) => "stock",
@@ -336,7 +332,7 @@ pub fn kind(time_ns: TimeNs, vdso: Vdso) -> &'static str {
 }
 
 impl Context {
-    /// The path of a source tree, whether it has been made or not.
+    /// Returns the path of a source tree, which may not exist yet.
     pub fn tree_of(&self, tree: Tree) -> PathBuf {
         match tree {
             Tree::Stock => self.stock_tree.clone(),
@@ -347,14 +343,14 @@ impl Context {
         }
     }
 
-    /// The `O=` directory of a kernel. From each of them the tree is `../../linux`, so that ccache
-    /// finds for one tree the objects of another.
+    /// Returns the `O=` directory of a kernel. The tree is always `../../linux` from there, so that
+    /// ccache shares objects between trees.
     pub fn build_dir(&self, kernel: &Kernel) -> PathBuf {
         let tree = self.tree_of(kernel.tree);
         tree.with_file_name("build").join(kernel.name)
     }
 
-    /// The bootable image of a kernel.
+    /// Returns the path of the bootable image of a kernel.
     pub fn kernel_image(&self, kernel: &Kernel) -> PathBuf {
         self.build_dir(kernel).join("arch/x86/boot/bzImage")
     }
@@ -366,7 +362,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn every_kernel_has_a_name_of_its_own() {
+    fn names_of_kernels_are_unique() {
         let names: BTreeSet<_> = ALL.iter().map(|kernel| kernel.name).collect();
         assert_eq!(names.len(), ALL.len());
         assert_eq!(Kernel::named("stock"), Ok(&STOCK));
@@ -374,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parent_is_built_from_the_same_tree_or_a_plain_one() {
+    fn parents_have_the_same_tree() {
         for kernel in ALL {
             let parents = kernel.with_parents();
             assert_eq!(parents.last(), Some(&kernel));

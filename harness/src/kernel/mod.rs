@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Kernels: the table of them, their source trees, and how they and the selftests are built.
+//! The table of kernels, their source trees, and the builds of kernels and selftests.
 
 pub mod build;
 pub mod diff;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Builds the kernel's own selftests, for the host's C library, outside of the tree.
+//! Builds the kernel's selftests for the guest, outside of the tree.
 
 use super::build::plain_make;
 use crate::{context::Context, session::Step};
@@ -10,8 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A build of selftests: the suffix of its directory, the directories under tools/testing/selftests, and
-/// options of their make.
+/// A build of selftests: the suffix of its directory, and targets and options of make.
 struct Build {
     suffix: &'static str,
     targets: &'static str,
@@ -20,8 +19,8 @@ struct Build {
     header: &'static str,
 }
 
-/// The builds. selftests/vDSO has no rules for other ABIs, whose libraries the guest lacks. The tests of
-/// namespaces and ntsync need more than kselftest's timeout on a busy host.
+/// The builds. selftests/vDSO has no rules for other ABIs. The guest has no libraries for them. The
+/// tests of namespaces and ntsync need more than kselftest's timeout on a busy host.
 const BUILDS: [Build; 4] = [
     Build {
         suffix: "",
@@ -49,7 +48,7 @@ const BUILDS: [Build; 4] = [
     },
 ];
 
-/// The directory that the selftests' own `make install` fills.
+/// The directory of `make install` in a build of selftests.
 pub const INSTALLED: &str = "kselftest/kselftest_install";
 
 impl Context {
@@ -57,13 +56,13 @@ impl Context {
         self.out.join(format!("build/selftests{suffix}"))
     }
 
-    /// The program of a selftest, whether it has been built or not. A path that begins with `vDSO_32/` or
-    /// `vDSO_x32/` is for another ABI.
+    /// Returns the path of a selftest, which may not be built. A path that begins with `vDSO_32/`
+    /// or `vDSO_x32/` is for another ABI.
     pub fn selftest(&self, path: &str) -> PathBuf {
-        let (room, name) = path.split_once('/').unwrap_or((path, ""));
-        let (suffix, path) = match room {
+        let (dir, name) = path.split_once('/').unwrap_or((path, ""));
+        let (suffix, path) = match dir {
             "namespaces" | "drivers" => ("_long", path.to_owned()),
-            room => match room.strip_prefix("vDSO") {
+            dir => match dir.strip_prefix("vDSO") {
                 Some(suffix) => (suffix, format!("vDSO/{name}")),
                 None => ("", path.to_owned()),
             },
@@ -72,7 +71,7 @@ impl Context {
     }
 }
 
-/// Builds and installs the selftests of the series.
+/// Builds and installs all selftests that guests run.
 pub fn build(context: &Context, step: &Step) -> Result<()> {
     let variables = context.toolchain.make_variables()?;
     BUILDS.iter().try_for_each(|build| {
@@ -88,8 +87,8 @@ pub fn build(context: &Context, step: &Step) -> Result<()> {
     })
 }
 
-/// Builds and installs a tree's selftests in a directory. `variables` are for the kernel's make, `options`
-/// for the selftests'.
+/// Builds and installs a tree's selftests in a directory. `variables` are for the kernel's make,
+/// `options` for the selftests'.
 pub fn build_in(
     context: &Context,
     step: &Step,
@@ -101,7 +100,7 @@ pub fn build_in(
     fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let mut make = plain_make(context, tree, dir);
     step.command(make.args(variables).arg("headers"), "headers")?;
-    // A program that is no longer built must not be found.
+    // Remove programs that are no longer built.
     let installed = dir.join(INSTALLED);
     if installed.exists() {
         fs::remove_dir_all(&installed)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The commits of the prepared tree, and the work trees that are made from them.
+//! The commits of the prepared tree, and work trees of them.
 
 use super::{
     diff::{added_lines, Added},
@@ -12,14 +12,14 @@ use std::{collections::BTreeSet, path::Path, process::Command};
 
 pub struct Series {
     pub base: String,
-    /// The files that the commits change or add, in git's order.
+    /// The files that the commits change or add.
     pub files: Vec<String>,
     /// The new files among them.
     pub added: Vec<String>,
 }
 
 impl Series {
-    /// The lines that the series adds, by file, of the files that `paths` match.
+    /// Returns the lines that the series adds to the files that match `paths`.
     pub fn added_lines(context: &Context, paths: &[&str]) -> Result<Added> {
         let arguments = ["diff", "-U0", "--no-renames", "base", "HEAD", "--"];
         Ok(added_lines(&git(context, &[&arguments[..], paths].concat())?))
@@ -35,19 +35,19 @@ impl Series {
         Ok(Self { files: changed("--diff-filter=d")?, added: changed("--diff-filter=A")?, base })
     }
 
-    /// The files whose names have one of these endings.
+    /// Returns the files with one of these endings.
     pub fn ending<'a>(&'a self, ends: &'a [&str]) -> impl Iterator<Item = &'a str> {
         let files = self.files.iter().map(String::as_str);
         files.filter(|file| ends.iter().any(|end| file.ends_with(end)))
     }
 }
 
-/// Runs git in the prepared tree without changing it, and returns its output.
+/// Runs git in the prepared tree. Returns its output.
 pub fn git(context: &Context, arguments: &[&str]) -> Result<String> {
     git_in(&context.tree, arguments)
 }
 
-/// Runs git in a work tree, and returns its output.
+/// Runs git in a work tree. Returns its output.
 pub fn git_in(tree: &Path, arguments: &[&str]) -> Result<String> {
     let output = Command::new("git")
         .arg("--no-optional-locks")
@@ -61,21 +61,20 @@ pub fn git_in(tree: &Path, arguments: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// The options whose lines in a tree's Kconfig files match a pattern, as a configuration has them.
+/// Returns the options, with CONFIG_, whose lines in a tree's Kconfig files match a pattern.
 pub fn kconfig_options(tree: &Path, pattern: &str) -> Result<BTreeSet<String>> {
     let lines = git_in(tree, &["grep", "-hE", pattern, "--", "*Kconfig*"])?;
     let names = lines.lines().filter_map(|line| line.split_whitespace().nth(1));
     Ok(names.map(|name| format!("CONFIG_{name}")).collect())
 }
 
-/// Checks the series out in a work tree of the prepared tree's repository, without anything else.
 fn series_tree(context: &Context, tree: &Path) -> Result<()> {
     let series = git(context, &["rev-parse", "HEAD"])?;
     work_tree(context, tree, series.trim())
 }
 
-/// Checks `commit` out in a work tree of the prepared tree's repository. Git writes only the files that
-/// differ, so the next build is short.
+/// Checks `commit` out in a work tree of the prepared tree. Git only writes the files that differ,
+/// so the next build is short.
 pub fn work_tree(context: &Context, tree: &Path, commit: &str) -> Result<()> {
     if tree.join("Kconfig").exists() {
         git_in(tree, &["checkout", "--quiet", "--force", "--detach", commit])?;
@@ -87,10 +86,10 @@ pub fn work_tree(context: &Context, tree: &Path, commit: &str) -> Result<()> {
     Ok(())
 }
 
-/// Makes the trees that kernels with KCSAN and mutants are built from, as they are without a mutant.
+/// Prepares the source tree of KCSAN or of mutants, without a mutant.
 pub fn prepare(context: &Context, tree: Tree) -> Result<()> {
     match tree {
-        // `make tree` has made them, and each commit is checked out by itself.
+        // `make tree` and `bisect` prepare these.
         Tree::Stock | Tree::Series | Tree::Bisect => Ok(()),
         Tree::Mutant => series_tree(context, &context.tree_of(tree)),
         Tree::Kcsan => {

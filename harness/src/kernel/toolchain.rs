@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The tools that `harness/setup/setup.sh` found: `out/toolchain.env`, lines of `KEY='value'`.
+//! The tools that `harness/setup/setup.sh` found: `out/toolchain.env`, with lines `KEY='value'`.
 
 use anyhow::{bail, Context, Result};
 use std::{collections::HashMap, env, fs, path::Path, path::PathBuf, thread};
 
-/// The tools that build the kernels, as set-up recorded them.
+/// The values of `out/toolchain.env`, by key.
 pub struct Toolchain(HashMap<String, String>);
 
 impl Toolchain {
-    /// Reads the file that the set-up wrote.
     pub fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path)
             .with_context(|| format!("cannot read {}: run `make setup`", path.display()))?;
@@ -23,7 +22,7 @@ impl Toolchain {
                 continue;
             }
             let Some((key, value)) = line.split_once('=') else {
-                bail!("no KEY='value' line: {line}");
+                bail!("not of the form KEY='value': {line}");
             };
             let value =
                 value.strip_prefix('\'').and_then(|v| v.strip_suffix('\'')).unwrap_or(value);
@@ -32,23 +31,23 @@ impl Toolchain {
         Ok(Self(values))
     }
 
-    /// The value of `key`, or `None` if it is empty or missing.
+    /// Returns the value of `key`, or `None` if it is empty or missing.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.0.get(key).map(String::as_str).filter(|v| !v.is_empty())
     }
 
-    /// The value of `key`, which must be there.
+    /// Returns the value of `key`, which must exist.
     pub fn need(&self, key: &str) -> Result<&str> {
         self.get(key).with_context(|| format!("out/toolchain.env has no {key}: run `make setup`"))
     }
 
-    /// Whether C helpers can be inlined into Rust: clang and rustc have the same LLVM.
+    /// Whether clang and rustc have the same LLVM, so that C helpers can be inlined into Rust.
     pub fn same_llvm(&self) -> bool {
         let clang = self.get("CLANG_MAJOR");
         clang.is_some() && clang == self.get("RUSTC_LLVM_MAJOR")
     }
 
-    /// The name of one of LLVM's programs for the set-up's `LLVM=`.
+    /// Returns the name of an LLVM program for `LLVM=`.
     pub fn llvm_tool(&self, name: &str) -> Result<String> {
         Ok(match self.need("LLVM")? {
             suffix if suffix.starts_with('-') => format!("{name}{suffix}"),
@@ -57,27 +56,26 @@ impl Toolchain {
         })
     }
 
-    /// The variables of a kernel build's command line.
+    /// Returns the variables of make for a kernel.
     pub fn make_variables(&self) -> Result<Vec<String>> {
-        // Of binutils, because LLVM's can't make the x32 vDSO: see X86_X32_ABI in arch/x86/Kconfig.
+        // llvm-objcopy cannot make the x32 vDSO: see X86_X32_ABI in arch/x86/Kconfig.
         let objcopy = vec!["OBJCOPY=objcopy".to_owned()];
         Ok([self.clang_variables()?, objcopy, self.rust_variables()?].concat())
     }
 
-    /// The variables for C by LLVM, for any architecture.
+    /// Returns the variables for clang, for any architecture.
     pub fn clang_variables(&self) -> Result<Vec<String>> {
         let llvm = format!("LLVM={}", self.need("LLVM")?);
         let compiler = self.llvm_tool("clang")?;
         Ok([llvm].into_iter().chain(self.through_ccache(&compiler)).collect())
     }
 
-    /// The variables for C by GCC, for this machine's architecture.
+    /// Returns the variables for gcc, for the host's architecture.
     pub fn gcc_variables(&self) -> Vec<String> {
         let gcc = self.through_ccache("gcc");
         vec![gcc.unwrap_or_else(|| "CC=gcc".to_owned())]
     }
 
-    /// The variables for Rust.
     pub fn rust_variables(&self) -> Result<Vec<String>> {
         let mut variables = vec![];
         for key in ["RUSTC", "BINDGEN", "RUST_LIB_SRC"] {
@@ -97,8 +95,8 @@ impl Toolchain {
     }
 }
 
-/// The number of parallel jobs: `JOBS=`, or one per CPU.
-pub fn jobs() -> Result<usize> {
+/// Returns the number of parallel jobs: `JOBS=`, or one for each CPU.
+pub fn parallel_jobs() -> Result<usize> {
     match env::var("JOBS") {
         Ok(text) if !text.is_empty() => match text.parse() {
             Ok(jobs) if jobs > 0 => Ok(jobs),
@@ -108,7 +106,7 @@ pub fn jobs() -> Result<usize> {
     }
 }
 
-/// Finds a program in `PATH` and in the system's directories.
+/// Finds a program in `PATH`, `/usr/sbin` and `/sbin`.
 pub fn find(program: &str) -> Result<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
@@ -123,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_quoted_values_and_ignores_comments() {
+    fn quotes_and_comments_are_removed() {
         let tools =
             Toolchain::parse("# c\nLLVM='-22'\nCCACHE=''\nRUSTC='/usr/bin/rustc'\n").unwrap();
         assert_eq!(tools.get("LLVM"), Some("-22"));
@@ -133,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn compiles_through_ccache() {
+    fn ccache_is_used() {
         let text = "LLVM='-22'\nCCACHE='ccache'\nRUSTC=r\nBINDGEN=b\nRUST_LIB_SRC=s\n";
         let variables = Toolchain::parse(text).unwrap().make_variables().unwrap();
         assert!(variables.contains(&"CC=ccache clang-22".to_owned()));
@@ -143,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn inlines_helpers_only_with_one_llvm() {
+    fn helpers_are_inlined_only_with_the_same_llvm() {
         let of = |text| Toolchain::parse(text).unwrap().same_llvm();
         assert!(of("CLANG_MAJOR=22\nRUSTC_LLVM_MAJOR=22\n"));
         assert!(!of("CLANG_MAJOR=19\nRUSTC_LLVM_MAJOR=20\n"));

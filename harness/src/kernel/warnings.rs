@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reads the warnings of compilers and other tools in the log of a kernel's build.
+//! Parses the warnings in the log of a kernel's build.
 
 use super::series::Series;
 use std::collections::BTreeSet;
@@ -15,32 +15,33 @@ pub struct Warning {
 }
 
 impl Warning {
-    /// Whether it names a file that the series adds or edits, an object that is made of one, or the
-    /// whole kernel, as the warnings of modpost do.
-    pub fn is_ours(&self, series: &Series) -> bool {
+    /// Whether it names a file that the series changes, an object of such a file, or no file, as
+    /// modpost does.
+    pub fn is_of_series(&self, series: &Series) -> bool {
         self.text.contains("modpost: ")
-            // rust/Makefile prints these without a place.
+            // rust/Makefile prints these without a file.
             || self.text.contains("srctree/ link")
             || self.files.iter().any(|path| {
                 let files = &mut series.files.iter();
                 match path.strip_suffix(".o") {
-                    Some(object) => files.any(|file| is_made_of(object, file)),
+                    Some(object) => files.any(|file| is_object_of(object, file)),
                     None => files.any(|file| path == file || path.ends_with(&format!("/{file}"))),
                 }
             })
     }
 }
 
-/// Whether an object, named without its ending, is made of a file or, as a crate is, of the files below it.
-fn is_made_of(object: &str, file: &str) -> bool {
+/// Whether an object, named without its ending, is compiled from a file, or from a crate with the
+/// file.
+fn is_object_of(object: &str, file: &str) -> bool {
     let rest = file.strip_prefix(object).unwrap_or_default();
     rest.starts_with('/') || (rest.starts_with('.') && !rest.contains('/'))
 }
 
-/// The warnings of a build, each once.
+/// Returns the warnings of a build, without duplicates.
 pub fn warnings(log: &str) -> Vec<Warning> {
     let mut found: Vec<Warning> = vec![];
-    // Whether a line may still belong to the last warning.
+    // Whether a line may belong to the last warning.
     let mut open = false;
     for line in log.lines() {
         if is_warning(line) {
@@ -71,18 +72,18 @@ pub fn warnings(log: &str) -> Vec<Warning> {
 
 fn is_warning(line: &str) -> bool {
     let lower = line.to_lowercase();
-    // rustc's errors have a code or none; the other tools' errors end the build.
+    // Of rustc. The errors of the other tools end the build.
     let error = lower.starts_with("error: ") || lower.starts_with("error[");
-    // The first line of a log is the command; rustc prints a count at the end.
+    // The first line of a log is the command, and the last one of rustc a count.
     (lower.contains("warning: ") || error) && !line.starts_with("$ ") && !lower.ends_with("emitted")
 }
 
-/// Whether make prints its progress in this line: two spaces, a verb in capitals.
+/// Whether a line shows the progress of make: two spaces and a word in capitals.
 fn is_progress(line: &str) -> bool {
     line.strip_prefix("  ").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
 }
 
-/// The path at the start of a line, as PATH:LINE or as an object's, without the leading `./` and `../`.
+/// Returns the path at the start of a line, PATH:LINE or OBJECT:, without leading `./` and `../`.
 fn path(line: &str) -> Option<String> {
     let (path, rest) = line.trim_start().split_once(':')?;
     let is_place = rest.starts_with(|c: char| c.is_ascii_digit()) || path.ends_with(".o");
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_each_warning_once_and_where_it_comes_from() {
+    fn each_warning_is_found_once_with_its_files() {
         let log = "$ make W=1 \"warning: no\"\n  CC      fs/a.o\n\
                    /t/fs/a.c:1:2: warning: unused [-Wunused]\n\
                    /t/kernel/time/namespace.c:3:4: note: expanded from here\n  CC      fs/b.o\n\
@@ -117,36 +118,40 @@ mod tests {
                    ../kernel/time/namespace.c:5:6: note: of something else\n\
                    ../fs/b.c:1:2: warning: other\n";
         let found = warnings(log);
-        let ours: Vec<_> = found.iter().map(|one| one.is_ours(&series())).collect();
-        assert_eq!(ours, [true, false]);
+        let of_series: Vec<_> = found.iter().map(|one| one.is_of_series(&series())).collect();
+        assert_eq!(of_series, [true, false]);
         assert_eq!(found[1].files, ["fs/b.c"]);
     }
 
     #[test]
-    fn reads_rustc() {
+    fn warnings_of_rustc_have_places() {
         let log = "warning: unused import\n  --> /t/rust/kernel/vdso.rs:3:4\n   |\n\
                    warning: 1 warning emitted\n";
         let found = warnings(log);
         assert_eq!(found.len(), 1);
-        assert!(found[0].is_ours(&series()));
+        assert!(found[0].is_of_series(&series()));
         assert_eq!(found[0].text, "/t/rust/kernel/vdso.rs:3:4: warning: unused import");
     }
 
     #[test]
-    fn sees_what_has_no_place() {
+    fn warnings_without_a_place_are_found() {
         let found = warnings("WARNING: modpost: missing MODULE_LICENSE\nld.lld: warning: x\n");
         assert_eq!(found.len(), 2);
-        assert!(found[0].is_ours(&series()));
-        assert!(!found[1].is_ours(&series()));
+        assert!(found[0].is_of_series(&series()));
+        assert!(!found[1].is_of_series(&series()));
     }
 
     #[test]
-    fn knows_objects_by_what_they_are_made_of() {
-        let ours = |object| {
+    fn objects_belong_to_their_sources() {
+        let is_of_series = |object| {
             let found = warnings(&format!("{object}.o: warning: objtool: f+0x1: x\n"));
-            found[0].is_ours(&series())
+            found[0].is_of_series(&series())
         };
-        assert!(ours("kernel/time/namespace") && ours("rust/kernel"));
-        assert!(!ours("kernel/time/name") && !ours("fs/namespace") && !ours("vmlinux"));
+        assert!(is_of_series("kernel/time/namespace") && is_of_series("rust/kernel"));
+        assert!(
+            !is_of_series("kernel/time/name")
+                && !is_of_series("fs/namespace")
+                && !is_of_series("vmlinux")
+        );
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A session: the steps of one command, and the report of its checks.
+//! A session: the steps and the report of one command.
 
 mod report;
 pub mod statistics;
@@ -15,7 +15,7 @@ use crate::context::Context;
 use anyhow::{Context as _, Result};
 use std::{fs, io, time::Instant};
 
-/// Checks that follow each other. A check that fails does not keep the others from running.
+/// The steps and checks of one command. The checks after a failed one still run.
 pub struct Session<'a> {
     pub context: &'a Context,
     steps: Steps,
@@ -25,7 +25,6 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// A session of so many steps.
     pub fn new(context: &'a Context, steps: usize) -> Result<Self> {
         Ok(Self {
             context,
@@ -35,20 +34,21 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Adds a check to the report and shows its failures at once.
+    /// Adds a check to the report and prints its failures.
     pub fn add(&mut self, check: Check) {
         check.failures().for_each(|failure| eprintln!("  FAILED {failure}"));
         self.report.add(check);
     }
 
-    /// Adds lines above the table, and shows them at once.
+    /// Prints lines, and adds them above the table.
     pub fn note(&mut self, text: &str) {
         print!("{text}");
         self.notes += text;
     }
 
-    /// Runs one step and adds the checks that it returns. The time goes to those that have none of their
-    /// own. An error is a failure of a check with the step's name. Returns whether nothing failed.
+    /// Runs one step and adds the checks that it returns. A check without a time gets that of the
+    /// step. An error becomes a failed check with the name of the step. Returns whether nothing
+    /// failed.
     pub fn run(
         &mut self,
         name: &str,
@@ -75,12 +75,12 @@ impl<'a> Session<'a> {
         good
     }
 
-    /// Runs one step that is no check.
+    /// Runs one step that is not a check.
     pub fn step<T>(&mut self, title: &str, work: impl FnOnce(&Step) -> Result<T>) -> Result<T> {
         self.steps.run(title, work)
     }
 
-    /// Runs one step that is one check. Returns whether nothing failed.
+    /// Runs one step as one check. Returns whether nothing failed.
     pub fn check(
         &mut self,
         name: &str,
@@ -90,20 +90,20 @@ impl<'a> Session<'a> {
         self.run(name, column, |step| Ok(vec![Check::new(name, column, work(step)?)]))
     }
 
-    /// A step that shows and prints nothing, for work after the last step.
+    /// Returns a step without output, for work after the last step.
     pub fn quiet_step(&self) -> Step {
         self.steps.quiet()
     }
 
-    /// Prints the report and keeps it in out/results, with `more` and the notes above its table. Returns whether
-    /// nothing failed.
+    /// Prints the report and saves it in out/results, with `more` and the notes above its table.
+    /// Returns whether nothing failed.
     pub fn finish(self, name: &str, more: &str) -> Result<bool> {
         let above = [more, &self.notes].concat();
         let text = match above.is_empty() {
             true => format!("{}\n", self.report),
             false => format!("{}\n\n{}\n", above.trim_end(), self.report),
         };
-        keep(self.context, name, &text)?;
+        save_result(self.context, name, &text)?;
         let json = self.context.out.join(format!("results/{name}.json"));
         self.report.save(&json)?;
         print!("\n{text}");
@@ -111,16 +111,16 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Keeps a text as out/results/NAME.txt.
-pub fn keep(context: &Context, name: &str, text: &str) -> Result<()> {
+/// Saves a text as out/results/NAME.txt.
+pub fn save_result(context: &Context, name: &str, text: &str) -> Result<()> {
     let dir = context.out.join("results");
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let path = dir.join(format!("{name}.txt"));
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Removes the result of an earlier run of a command.
-pub fn forget(context: &Context, name: &str) -> Result<()> {
+/// Removes the result of the last run of a command.
+pub fn remove_result(context: &Context, name: &str) -> Result<()> {
     let path = context.out.join(format!("results/{name}.txt"));
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -14,10 +14,10 @@ pub enum Status {
     Skipped,
 }
 
-/// One result of a check.
+/// The result of one test of a check.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Empty if the check has one result only.
+    /// Empty if the check has only one result.
     pub name: String,
     pub status: Status,
     pub reason: String,
@@ -28,28 +28,28 @@ impl Outcome {
         Self { name: name.to_owned(), status, reason: reason.into() }
     }
 
-    /// A failure of a check that has one result only.
+    /// Creates a failure of a check that has only one result.
     pub fn failure(reason: impl Into<String>) -> Self {
         Self::new("", Status::Failed, reason)
     }
 }
 
-/// The one result of a check that passed.
+/// Returns the one result of a check that passed.
 pub fn passed() -> Vec<Outcome> {
     vec![Outcome::new("", Status::Passed, "")]
 }
 
-/// The one result of a check that failed.
+/// Returns the one result of a check that failed.
 pub fn failed(reason: impl Into<String>) -> Vec<Outcome> {
     vec![Outcome::failure(reason)]
 }
 
-/// The one result of a check that can't run.
+/// Returns the one result of a check that cannot run.
 pub fn skipped(reason: impl Into<String>) -> Vec<Outcome> {
     vec![Outcome::new("", Status::Skipped, reason)]
 }
 
-/// A failure for each reason, or a pass if there is none.
+/// Returns a failure for each reason, or a pass if there is none.
 pub fn unless(reasons: impl IntoIterator<Item = String>) -> Vec<Outcome> {
     let failures: Vec<_> = reasons.into_iter().map(Outcome::failure).collect();
     match failures.is_empty() {
@@ -62,11 +62,11 @@ pub fn unless(reasons: impl IntoIterator<Item = String>) -> Vec<Outcome> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Column {
-    /// On this machine.
+    /// Runs on the host.
     Host,
-    /// On a kernel with time namespaces in C.
+    /// Runs on a kernel with time namespaces in C.
     C,
-    /// On a kernel with time namespaces in Rust.
+    /// Runs on a kernel with time namespaces in Rust.
     Rust,
 }
 
@@ -80,7 +80,7 @@ impl fmt::Display for Column {
     }
 }
 
-/// How the tries of one test ended, where they did not all end alike.
+/// The tries of a test that did not pass every time.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Unsteady {
     pub name: String,
@@ -91,14 +91,14 @@ pub struct Unsteady {
     pub reason: String,
 }
 
-/// One row's results in one column.
+/// The results in one row and column of the table.
 #[derive(Debug, Serialize)]
 pub struct Check {
     pub name: String,
     pub column: Column,
     pub seconds: f64,
     pub results: Vec<Outcome>,
-    /// Tests that were run again. Not counted, but listed.
+    /// Tests that ran again. They are listed, but not counted.
     pub unsteady: Vec<Unsteady>,
 }
 
@@ -107,7 +107,7 @@ impl Check {
         Self { name: name.into(), column, seconds: 0.0, results, unsteady: vec![] }
     }
 
-    /// A result with its full name and its reason.
+    /// Describes a result by its full name and its reason.
     pub fn describe(&self, result: &Outcome) -> String {
         let reason = match result.reason.as_str() {
             "" => "no reason given",
@@ -116,7 +116,6 @@ impl Check {
         format!("{}: {reason}", self.full_name(&result.name))
     }
 
-    /// The descriptions of the results that failed.
     pub fn failures(&self) -> impl Iterator<Item = String> + '_ {
         let failed = self.results.iter();
         let failed = failed.filter(|result| result.status == Status::Failed);
@@ -129,7 +128,7 @@ impl Check {
     }
 }
 
-/// How many results passed, failed and were skipped.
+/// The numbers of results by status.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Counts {
     pub passed: usize,
@@ -238,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ends_with_the_counts_and_gives_every_reason() {
+    fn the_report_has_every_reason_and_ends_with_the_counts() {
         let mut report = Report::default();
         report.add(Check {
             seconds: 1.0,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Shows the progress of a long command: step n of m, the time, and a bar where the count is known.
+//! The progress of a command: step n of m, the time, and a bar where the count is known.
 //!
-//! A terminal gets one live line; a log gets plain lines, and one a minute while a step runs.
+//! On a terminal one line is updated. A log gets plain lines, one a minute while a step runs.
 
 use anyhow::{bail, Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -18,18 +18,16 @@ use std::{
 
 const HEARTBEAT: Duration = Duration::from_secs(60);
 const NEVER: Duration = Duration::from_secs(u32::MAX as u64);
-/// The interval at which a running child is polled.
+/// The interval for polling a child process.
 pub const POLL: Duration = Duration::from_millis(50);
 const TAIL_LINES: usize = 25;
 
-/// The steps of one command.
 pub struct Steps {
     total: usize,
     done: usize,
     log_dir: PathBuf,
 }
 
-/// One step while it runs.
 pub struct Step {
     label: String,
     log_dir: PathBuf,
@@ -51,10 +49,8 @@ impl Steps {
         let label = format!("[{}/{}] {title}", self.done, self.total);
         Step::new(label, &self.log_dir).run(work)
     }
-}
 
-impl Steps {
-    /// A step that shows and prints nothing, for work after the last step.
+    /// Returns a step without output, for work after the last step.
     pub fn quiet(&self) -> Step {
         Step {
             label: String::new(),
@@ -85,7 +81,7 @@ impl Step {
         }
     }
 
-    /// A step for a second thread, which shows and prints nothing, and has the same logs.
+    /// Returns the step without output, for a second thread.
     pub fn quiet(&self) -> Self {
         Self {
             label: self.label.clone(),
@@ -105,15 +101,15 @@ impl Step {
         result
     }
 
-    /// Shows a bar of `total` units instead of a spinner.
+    /// Replaces the spinner by a bar of `total` units.
     pub fn expect(&self, total: u64) {
         self.bar.set_style(style("{prefix} {elapsed_precise} [{bar:24}] {pos}/{len}  {wide_msg}"));
         self.bar.set_length(total);
     }
 
-    /// Updates the progress; to be called about every [`POLL`].
+    /// Updates the progress. Call it about every [`POLL`].
     pub fn progress(&self, position: u64, message: &str) {
-        // The expected total was an estimate: a larger position raises it.
+        // The expected total is an estimate.
         if self.bar.length().is_some_and(|length| length < position) {
             self.bar.set_length(position);
         }
@@ -126,12 +122,12 @@ impl Step {
         }
     }
 
-    /// Prints a line that stays, above the live one.
+    /// Prints a line above the progress.
     pub fn print(&self, line: &str) {
         self.bar.suspend(|| println!("{line}"));
     }
 
-    /// Leaves the terminal to another program.
+    /// Removes the progress, so that another program can use the terminal.
     pub fn clear(&self) {
         self.bar.finish_and_clear();
     }
@@ -140,9 +136,8 @@ impl Step {
         self.log_dir.join(name)
     }
 
-    /// Runs `command` with all its output in the log `name`.
-    ///
-    /// A failure prints the end of the log and names it.
+    /// Runs `command`, writes its output to the log `name`, and returns the path of the log. On
+    /// failure prints the end of the log.
     pub fn command(&self, command: &mut Command, name: &str) -> Result<PathBuf> {
         let program = command.get_program().to_string_lossy().into_owned();
         let path = self.log(&format!("{name}.log"));
@@ -161,7 +156,7 @@ impl Step {
         let status = loop {
             let status = child.try_wait()?;
             for line in follow.lines()? {
-                // make and cargo print their progress indented: a verb, an object.
+                // make and cargo indent the lines about their progress.
                 if line.starts_with("  ") {
                     lines += 1;
                     last = line;
@@ -177,13 +172,13 @@ impl Step {
             return Ok(path);
         }
         self.show_tail(&path);
-        bail!("{program}: {status}; the whole output is in {}", path.display())
+        bail!("{program}: {status}; see {}", path.display())
     }
 
     /// Prints the last lines of a log.
     pub fn show_tail(&self, path: &Path) {
         self.bar.suspend(|| {
-            eprintln!("--- the end of {}", path.display());
+            eprintln!("--- end of {}", path.display());
             for line in tail(path) {
                 eprintln!("| {line}");
             }
@@ -192,14 +187,14 @@ impl Step {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("a template of this file")
+    ProgressStyle::with_template(template).expect("the template is valid")
 }
 
 fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
-/// The last lines of a file, without control characters; empty if there is none.
+/// Returns the last lines of a file, without control characters. Returns none if there is no file.
 fn tail(path: &Path) -> Vec<String> {
     let bytes = fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
@@ -210,7 +205,7 @@ fn tail(path: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Reads a file that another process is still writing, line by line.
+/// Reads lines from a file that another process is writing.
 pub struct Follower {
     file: File,
     rest: Vec<u8>,
@@ -222,7 +217,7 @@ impl Follower {
         Ok(Self { file, rest: vec![] })
     }
 
-    /// The lines completed since the last call.
+    /// Returns the lines completed since the last call.
     pub fn lines(&mut self) -> Result<Vec<String>> {
         self.file.read_to_end(&mut self.rest)?;
         let Some(end) = self.rest.iter().rposition(|&byte| byte == b'\n') else {
@@ -238,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn follows_whole_lines_only() {
+    fn only_complete_lines_are_returned() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
         let mut file = File::create(&path).unwrap();
@@ -251,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_command_names_its_log() {
+    fn the_error_of_a_command_names_its_log() {
         let dir = tempfile::tempdir().unwrap();
         let mut steps = Steps::new(1, dir.path()).unwrap();
         let error = steps

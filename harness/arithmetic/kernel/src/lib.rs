@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! As much of the kernel crate as `kernel/time/namespace_rs/offsets.rs` takes, so that the very file
-//! compiles on the host. What is arithmetic is the kernel's own source, too.
+//! The parts of the kernel crate that `kernel/time/namespace_rs/offsets.rs` uses, so that it
+//! compiles on the host. The arithmetic of `timespec` is the kernel's source, too.
 
 pub mod prelude;
 pub mod time;
 
-/// The C types that layouts are compared with.
+/// C types whose layout the sources check.
 mod bindings {
     #[repr(C)]
     pub(crate) struct timespec64 {
@@ -15,13 +15,13 @@ mod bindings {
     }
 }
 
-/// The C types as the kernel crate maps them.
+/// C types, as in the kernel crate.
 #[expect(non_camel_case_types)]
 mod ffi {
     pub(crate) type c_long = isize;
 }
 
-/// The clocks of user space's headers.
+/// Clocks, as in the headers for user space.
 pub mod uapi {
     pub const CLOCK_REALTIME: u32 = 0;
     pub const CLOCK_BOOTTIME_ALARM: u32 = 9;

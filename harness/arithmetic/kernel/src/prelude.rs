@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What kernel sources have without asking for more.
+//! The prelude of kernel sources.
 
 pub use kunit_tests::kunit_tests;
 
-/// An error number.
+/// A negative error number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error(i32);
 

@@ -26,14 +26,14 @@ impl ClockSource for BootTime {
     const ID: i32 = 7;
 }
 
-/// A point in time on a clock, which is not negative.
+/// A non-negative time of a clock.
 pub struct Instant<C> {
     nanos: i64,
     clock: PhantomData<C>,
 }
 
 impl<C: ClockSource> Instant<C> {
-    /// What the clock reads after that many nanoseconds; nothing, if they are negative.
+    /// Returns an instant, or `None` if `nanos` is negative.
     pub fn from_nanos(nanos: i64) -> Option<Self> {
         let clock = PhantomData;
         (nanos >= 0).then_some(Self { nanos, clock })

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `#[kunit_tests(suite)]`, which in the kernel makes a KUnit suite of a module of tests, makes
-//! ordinary tests of it here.
+//! `#[kunit_tests(suite)]`, which turns a module into a KUnit suite in the kernel, and into unit
+//! tests here.
 
 use proc_macro::TokenStream;
 

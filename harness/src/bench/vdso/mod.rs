@@ -11,7 +11,7 @@ mod report;
 mod timing;
 
 use crate::{
-    bench::{read, write},
+    bench::results::{read, write},
     context::Context,
     kernel::{
         build,

@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Counters of lines: from a guest's output to LLVM's tools.
+//! The profile of a kernel for LLVM's tools.
 //!
-//! A program in user space writes its own profile. The kernel has no such runtime: its guest prints the
-//! counters at the end of a job, and this module puts them into the raw profile that LLVM's tools read, next
-//! to the records that the kernel's image has of them.
+//! The kernel has no profiler runtime. Its guest prints the counters at the end of a job. This
+//! module writes them to a raw profile, with the records of functions in the kernel's image.
 
 use crate::{context::Context, session::Step};
 use anyhow::{bail, ensure, Context as _, Result};
 use object::{Object as _, ObjectSection as _};
 use std::{collections::BTreeMap, path::Path, process::Command};
 
-/// The address that the kernel maps its image at: `__START_KERNEL_map`. It is not relocated.
+/// `__START_KERNEL_map`: the address of the kernel's image, which is not relocated.
 const IMAGE: u64 = 0xffff_ffff_8000_0000;
 
 /// The counters in a kernel's image.
 pub struct Profile<'a> {
-    /// Their address in the kernel, and their number.
+    /// The address of the counters in the kernel, and their number.
     address: u64,
     pub counters: usize,
-    /// The records of their functions.
+    /// The records of functions.
     functions: &'a [u8],
     functions_address: u64,
     names: &'a [u8],
@@ -48,14 +47,14 @@ impl<'a> Profile<'a> {
         })
     }
 
-    /// The argument that makes the guest's init print the counters: the first word of physical memory, and
-    /// the number of words.
+    /// Returns the argument that makes init print the counters: the index of the first word in
+    /// physical memory, and the number of words.
     pub fn parameter(&self) -> String {
         let word = (self.address - IMAGE) / 8;
         format!("TIMENS_COUNTERS={word}:{}", self.counters)
     }
 
-    /// A profile in the form of compiler-rt's `InstrProfData.inc`.
+    /// Returns a raw profile, as `InstrProfData.inc` of compiler-rt defines it.
     pub fn raw(&self, counters: &[u64]) -> Vec<u8> {
         const MAGIC: u64 = u64::from_be_bytes(*b"\xfflprofr\x81");
         const VERSION: u64 = 10;
@@ -91,7 +90,7 @@ impl<'a> Profile<'a> {
     }
 }
 
-/// The counters that a guest printed: eight bytes each, in hexadecimal.
+/// Parses the counters that a guest printed: eight bytes each, in hexadecimal.
 pub fn counters_in(output: &str, count: usize) -> Result<Vec<u64>> {
     let digits: String = output
         .split_once("TIMENS-COUNTERS-BEGIN")
@@ -113,7 +112,7 @@ pub fn counters_in(output: &str, count: usize) -> Result<Vec<u64>> {
         .collect()
 }
 
-/// LLVM's view of the profile: an lcov trace file.
+/// Converts a raw profile into an lcov trace file.
 pub fn lcov(context: &Context, step: &Step, raw: &Path, image: &Path) -> Result<String> {
     let indexed = raw.with_extension("profdata");
     let mut merge = Command::new(context.toolchain.llvm_tool("llvm-profdata")?);
@@ -129,11 +128,11 @@ pub fn lcov(context: &Context, step: &Step, raw: &Path, image: &Path) -> Result<
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// The number of times that lines ran, by file and line.
-pub type Lines = BTreeMap<String, BTreeMap<usize, u64>>;
+/// The numbers of executions, by file and line.
+pub type LineCounts = BTreeMap<String, BTreeMap<usize, u64>>;
 
-pub fn parse_lcov(text: &str) -> Lines {
-    let mut all = Lines::new();
+pub fn parse_lcov(text: &str) -> LineCounts {
+    let mut all = LineCounts::new();
     let mut file = String::new();
     for line in text.lines() {
         if let Some(name) = line.strip_prefix("SF:") {
@@ -154,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_counters_and_takes_no_part_of_them() {
+    fn an_incomplete_list_of_counters_is_an_error() {
         let output = "x\nTIMENS-COUNTERS-BEGIN\n0100000000000000ff\n01000000000000\n\
                       TIMENS-COUNTERS-END\n";
         assert_eq!(counters_in(output, 2).unwrap(), [1, 0x1ff]);
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_lcov() {
+    fn lcov_is_parsed() {
         let lines = parse_lcov("SF:/a/b.rs\nFN:1,f\nDA:3,2\nDA:4,0\nend_of_record\n");
         assert_eq!(lines["/a/b.rs"], BTreeMap::from([(3, 2), (4, 0)]));
     }

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Boots kernels for other machines: 64-bit ARM in QEMU, and user-mode Linux.
+//! Boots kernels for other architectures: 64-bit ARM in QEMU, and user-mode Linux.
 
-use super::compiles;
 use crate::{
     context::Context,
     guest::{
-        self, initramfs, ktap, log,
-        programs::{List, NO_VDSO, STOCK},
-        Transcript,
+        self, initramfs, ktap,
+        lists::{List, NO_VDSO, STOCK},
+        log, Transcript,
     },
     jobs::kunit_results,
     kernel::{
@@ -19,15 +18,19 @@ use crate::{
     session::{Column, Outcome, Status, Step},
 };
 use anyhow::{Context as _, Result};
-use std::{fs, path::PathBuf, process::Command, time::Duration};
+use std::{
+    fs,
+    io::Write,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 /// The time limit of KUnit in user-mode Linux, in seconds.
 const UML_SECONDS: &str = "300";
 
-/// clang's target for 64-bit ARM.
 const ARM64_TARGET: &str = "--target=aarch64-linux-gnu";
 
-/// Runs user-mode Linux with KUnit.
 pub fn kunit(context: &Context, step: &Step, build: &Build) -> Result<Vec<Outcome>> {
     let mut linux = Command::new(find("timeout")?);
     linux.args(["-s", "KILL", UML_SECONDS]).arg(build.dir.join("linux")).args([
@@ -36,32 +39,48 @@ pub fn kunit(context: &Context, step: &Step, build: &Build) -> Result<Vec<Outcom
         "kunit_shutdown=halt",
     ]);
     let log = step.command(&mut linux, "kunit-uml")?;
-    let said = fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
-    let said = String::from_utf8_lossy(&said);
-    let mut results = kunit_results(context, &said)?;
-    results.extend(log::reports(&said).map(Outcome::failure));
+    let console = fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?;
+    let console = String::from_utf8_lossy(&console);
+    let mut results = kunit_results(context, &console)?;
+    results.extend(log::reports(&console).map(Outcome::failure));
     Ok(results)
 }
 
-/// The reason why no guest for 64-bit ARM can be built, if there is one.
+/// Whether a compiler can build a program.
+pub fn compiles(compiler: &str, arguments: &[&str], source: &str) -> bool {
+    let child = Command::new(compiler)
+        .args(["-x", "c", "-o", "/dev/null", "-"])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut child) = child else { return false };
+    let pipe = child.stdin.take();
+    // If the compiler has already ended, its status is the answer.
+    let _ = pipe.map(|mut pipe| pipe.write_all(source.as_bytes()));
+    child.wait().is_ok_and(|status| status.success())
+}
+
+/// Returns the reason if a guest for 64-bit ARM cannot be built.
 fn lacks_arm64(clang: &str) -> Option<String> {
     if find(guest::QEMU_ARM64).is_err() {
         return Some(format!(
-            "{} is not installed: apt-get install qemu-system-arm, of the suite that \
-             qemu-system-x86 is of",
+            "{} is not installed: apt-get install qemu-system-arm, from the suite of \
+             qemu-system-x86",
             guest::QEMU_ARM64
         ));
     }
     let source = "#include <stdio.h>\nint main(void) { return puts(\"\"); }\n";
     let options = [ARM64_TARGET, "-static", "-fuse-ld=lld"];
     (!compiles(clang, &options, source)).then(|| {
-        "clang finds no C library to link with: apt-get install libc6-dev-arm64-cross and \
-         libgcc-NN-dev-arm64-cross, NN being gcc's version"
+        "clang finds no C library: apt-get install libc6-dev-arm64-cross and \
+         libgcc-NN-dev-arm64-cross, where NN is the version of gcc"
             .to_owned()
     })
 }
 
-/// Runs the kernel's own tests of time namespaces in a guest for 64-bit ARM.
+/// Runs Linux's tests of time namespaces in a guest for 64-bit ARM.
 pub fn arm64_selftests(context: &Context, step: &Step, build: &Build) -> Result<Vec<Outcome>> {
     let clang = context.toolchain.llvm_tool("clang")?;
     if let Some(reason) = lacks_arm64(&clang) {
@@ -73,8 +92,8 @@ pub fn arm64_selftests(context: &Context, step: &Step, build: &Build) -> Result<
     let initrd = pack(context, step, build, &STOCK, &options, &compiler)?;
     let kernel = build.dir.join("arch/arm64/boot/Image");
     let limit = limit(step, &STOCK);
-    let said = guest::run_arm64(step, &build.name, &kernel, &initrd, limit)?;
-    results(context, &STOCK, said)
+    let transcript = guest::run_arm64(step, &build.name, &kernel, &initrd, limit)?;
+    results(context, &STOCK, transcript)
 }
 
 /// Runs the tests that need no vDSO in user-mode Linux.
@@ -83,11 +102,11 @@ pub fn uml_selftests(context: &Context, step: &Step, build: &Build) -> Result<Ve
     let initrd = pack(context, step, build, &NO_VDSO, &options, &["gcc"])?;
     let limit = limit(step, &NO_VDSO);
     let kernel = build.dir.join("linux");
-    let said = guest::run_uml(step, &build.name, &kernel, &initrd, limit)?;
-    results(context, &NO_VDSO, said)
+    let transcript = guest::run_uml(step, &build.name, &kernel, &initrd, limit)?;
+    results(context, &NO_VDSO, transcript)
 }
 
-/// Builds a list's tests with options of their make, and a guest's init with a compiler, and packs them.
+/// Builds the tests of a list with `options` of make, and init with `compiler`. Packs them.
 fn pack(
     context: &Context,
     step: &Step,
@@ -96,7 +115,7 @@ fn pack(
     options: &[&str],
     compiler: &[&str],
 ) -> Result<PathBuf> {
-    let beside = |what: &str| build.dir.with_file_name(format!("{}{what}", build.name));
+    let beside = |suffix: &str| build.dir.with_file_name(format!("{}{suffix}", build.name));
     let dir = beside("-selftests");
     let options = [&["TARGETS=timens"], options].concat();
     build_in(context, step, &context.tree, &dir, &build.variables, &options)?;
@@ -116,16 +135,16 @@ fn pack(
     initramfs::pack_files(step, &build.dir, beside(".cpio"), &files)
 }
 
-/// The time limit of a list's guest. The step shows a bar of its programs.
+/// Returns the time limit of a list. Shows a bar of its programs.
 fn limit(step: &Step, list: &List) -> Duration {
     step.expect(list.programs().count() as u64);
     Duration::from_secs(120 + u64::from(list.limit()))
 }
 
-/// The results of a guest that ran a list.
-fn results(context: &Context, list: &List, said: Transcript) -> Result<Vec<Outcome>> {
-    let checks = ktap::programs(context, list, "", Column::Rust, &said.output)?;
-    let mut outcomes = ktap::together(checks);
-    outcomes.extend(said.errors.into_iter().map(Outcome::failure));
+/// Returns the results of a guest that ran a list.
+fn results(context: &Context, list: &List, transcript: Transcript) -> Result<Vec<Outcome>> {
+    let checks = ktap::programs(context, list, "", Column::Rust, &transcript.output)?;
+    let mut outcomes = ktap::flatten(checks);
+    outcomes.extend(transcript.errors.into_iter().map(Outcome::failure));
     Ok(outcomes)
 }

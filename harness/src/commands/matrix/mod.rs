@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `matrix`: the series in other configurations, for other machines, and by another compiler.
+//! `matrix`: the series with other configurations, architectures and compilers.
 //!
-//! No warning at `W=1` may be about a file that the series adds or edits. Warnings elsewhere are counted: Linux
-//! has them without the series, unless a change to a header brought them, which the compilers' notes show.
+//! A warning at `W=1` about a file of the series is a failure. Warnings elsewhere are counted.
 
 mod foreign;
 mod rows;
@@ -22,21 +21,16 @@ use crate::{
 };
 use anyhow::{Context as _, Result};
 use clap::Args;
-use rows::{forget, has_rust, Row, Work, OBJECTS, ROWS, RUST_OBJECTS, VERSIONED};
-use std::{
-    fs,
-    io::Write,
-    path::Path,
-    process::{Command, Stdio},
-};
+use rows::{has_rust, remove_objects, Row, Work, OBJECTS, ROWS, RUST_OBJECTS, VERSIONED};
+use std::{fs, path::Path};
 
 #[derive(Args)]
 pub struct Options {
-    /// The rows to build. All by default.
+    /// Rows to build [default: all]; a wrong name lists them.
     rows: Vec<String>,
 }
 
-/// Builds the rows, boots what boots, and prints the table.
+/// Builds the rows, runs their tests, and prints the table.
 pub fn matrix(context: &Context, options: &Options) -> Result<bool> {
     let rows = select(&options.rows)?;
     let series = Series::read(context)?;
@@ -50,7 +44,7 @@ pub fn matrix(context: &Context, options: &Options) -> Result<bool> {
     session.finish("matrix", "")
 }
 
-/// The rows of these names, or all.
+/// Returns the rows of these names, or all.
 fn select(names: &[String]) -> Result<Vec<&'static Row>> {
     if names.is_empty() {
         return Ok(ROWS.iter().collect());
@@ -71,14 +65,14 @@ fn run(context: &Context, step: &Step, row: &Row, series: &Series) -> Result<Vec
     }
     let build = row.build(context)?;
     let targets = row.targets(has_rust(&build.fragments));
-    // An object that is not compiled again does not warn again.
+    // Only an object that is compiled again warns again.
     for target in OBJECTS.iter().chain(&RUST_OBJECTS).chain(&targets) {
-        forget(&build.dir.join(target))?;
+        remove_objects(&build.dir.join(target))?;
     }
     let log = build::build_targets(context, step, &build, &targets)?;
     let mut outcomes = judge(context, &log, series)?;
     if row.all_rust {
-        let refused = build::not_taken(&build.optional, &build.config()?);
+        let refused = build::missing_options(&build.optional, &build.config()?);
         step.print(&format!("{}: without {}", row.name, refused.join(", ")));
     }
     outcomes.extend(match row.work {
@@ -102,22 +96,21 @@ fn skipped(name: &str, reason: impl Into<String>) -> Vec<Outcome> {
     vec![Outcome::new(name, Status::Skipped, reason)]
 }
 
-/// The results of a build's warnings.
 fn judge(context: &Context, log: &Path, series: &Series) -> Result<Vec<Outcome>> {
     let text = fs::read_to_string(log).with_context(|| format!("cannot read {}", log.display()))?;
-    let (ours, others): (Vec<_>, Vec<_>) =
-        warnings(&text).into_iter().partition(|warning| warning.is_ours(series));
+    let (of_series, others): (Vec<_>, Vec<_>) =
+        warnings(&text).into_iter().partition(|warning| warning.is_of_series(series));
     let tree = format!("{}/", context.tree.display());
     // Some paths are relative to the build directory.
     let shorten = |text: &str| text.replace(&tree, "").replace("../../linux/", "");
     let fail = |text: &str| Outcome::new("W=1", Status::Failed, shorten(text));
-    let mut outcomes: Vec<_> = ours.iter().map(|warning| fail(&warning.text)).collect();
+    let mut outcomes: Vec<_> = of_series.iter().map(|warning| fail(&warning.text)).collect();
     if outcomes.is_empty() {
         outcomes.push(Outcome::new("W=1", Status::Passed, ""));
     }
     if let Some(first) = others.first() {
         let reason = format!(
-            "{} warnings in files that the series leaves as they are, the first: {}",
+            "{} warnings in files that the series does not change, the first: {}",
             others.len(),
             shorten(&first.text)
         );
@@ -126,28 +119,12 @@ fn judge(context: &Context, log: &Path, series: &Series) -> Result<Vec<Outcome>>
     Ok(outcomes)
 }
 
-/// Whether a compiler can build a program from a source.
-fn compiles(compiler: &str, arguments: &[&str], source: &str) -> bool {
-    let child = Command::new(compiler)
-        .args(["-x", "c", "-o", "/dev/null", "-"])
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    let Ok(mut child) = child else { return false };
-    let pipe = child.stdin.take();
-    // If the compiler has ended already, its status is the answer.
-    let _ = pipe.map(|mut pipe| pipe.write_all(source.as_bytes()));
-    child.wait().is_ok_and(|status| status.success())
-}
-
 fn has_libdw() -> bool {
     let source = "#include <elfutils/libdw.h>\nint main(void) { return 0; }\n";
-    compiles("gcc", &["-ldw", "-lelf", "-lz"], source)
+    foreign::compiles("gcc", &["-ldw", "-lelf", "-lz"], source)
 }
 
-/// The values that the vDSO image reads, compared with the C kernel's.
+/// Compares the clock reads of the vDSO image with the C kernel's.
 fn image(context: &Context, step: &Step, build: &Build) -> Result<Vec<Outcome>> {
     let stock = built(&context.build_dir(&STOCK));
     if !stock.exists() {
@@ -157,7 +134,7 @@ fn image(context: &Context, step: &Step, build: &Build) -> Result<Vec<Outcome>> 
     compare_vdso_images(step, [stock, built(&build.dir)])
 }
 
-/// The symbol that C exports for Rust has a version.
+/// Checks that the symbol that C exports for Rust has a version.
 fn versions(build: &Build) -> Result<Vec<Outcome>> {
     let (file, symbol) = VERSIONED;
     let file = build.dir.join(file);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The table of configurations, and how each is built.
+//! The table of configurations, and their builds.
 
 use crate::{
     context::Context,
@@ -21,17 +21,17 @@ pub enum Compiler {
 /// The targets of a row, and the tests that run on them.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Work {
-    /// The objects of the series, and those that include files that it changes.
+    /// The objects of the series, and those that include its headers.
     Objects,
-    /// These, and other directories.
+    /// [`OBJECTS`] and others.
     AlsoObjects(&'static [&'static str]),
-    /// The same, and the values that the vDSO image reads.
+    /// [`OBJECTS`], and the clock reads of the vDSO image.
     Image,
-    /// The same, and the versions of the exported symbols.
+    /// [`OBJECTS`], and the version of an exported symbol.
     Versions,
-    /// User-mode Linux, which runs KUnit and the tests that need no vDSO.
+    /// User-mode Linux, which runs KUnit and the tests without a vDSO.
     Uml,
-    /// A kernel for 64-bit ARM, which runs the kernel's own tests of time namespaces.
+    /// A kernel for 64-bit ARM, which runs Linux's tests of time namespaces.
     Arm64,
 }
 
@@ -40,18 +40,17 @@ pub struct Row {
     /// The value of ARCH=.
     pub arch: &'static str,
     pub compiler: Compiler,
-    /// Fragments under harness/configs.
     pub fragments: &'static [&'static str],
-    /// Lines of the configuration beyond them.
+    /// More lines of the configuration.
     pub lines: &'static str,
-    /// Whether it has every other option for Rust that it can have.
+    /// Whether it has every other option for Rust whose dependencies are met.
     pub all_rust: bool,
-    /// The build that this one starts as a copy of.
+    /// The build that this one is copied from.
     pub parent: Option<&'static str>,
     pub work: Work,
 }
 
-/// The Rust kernel for x86-64, from which the rows differ.
+/// The Rust kernel for x86-64: the defaults of the rows.
 const RUST: Row = Row {
     name: "rust",
     arch: "x86_64",
@@ -93,7 +92,7 @@ pub static ROWS: [Row; 16] = [
         ..RUST
     },
     Row { name: "up", lines: "# CONFIG_SMP is not set\nCONFIG_NR_CPUS=1\n", ..RUST },
-    // The vDSO with one counter and no auxiliary clocks, compiled for size.
+    // A vDSO with one clock source and no auxiliary clocks, compiled for size.
     Row {
         name: "small",
         lines: "# CONFIG_POSIX_AUX_CLOCKS is not set\n# CONFIG_HYPERVISOR_GUEST is not set\n\
@@ -127,7 +126,7 @@ pub static ROWS: [Row; 16] = [
         parent: None,
         ..RUST
     },
-    // A driver that asks for offsets.
+    // A driver that uses offsets.
     Row {
         name: "panthor",
         lines: "CONFIG_COMPILE_TEST=y\n# CONFIG_WERROR is not set\nCONFIG_DRM=y\n\
@@ -135,8 +134,7 @@ pub static ROWS: [Row; 16] = [
         work: Work::AlsoObjects(&["drivers/gpu/drm/panthor/panthor_drv.o"]),
         ..RUST
     },
-    // Without TIME_NS_VDSO, which every architecture has that reads clocks in the vDSO: it can't be
-    // chosen there.
+    // Without TIME_NS_VDSO, which cannot be disabled on an architecture with a vDSO.
     Row {
         name: "uml",
         arch: "um",
@@ -157,7 +155,7 @@ pub static ROWS: [Row; 16] = [
     },
 ];
 
-/// The objects of the series, and those that include headers that it changes.
+/// The objects of the series, and those that include its headers.
 pub const OBJECTS: [&str; 16] = [
     "kernel/time/",
     "kernel/futex/",
@@ -177,20 +175,19 @@ pub const OBJECTS: [&str; 16] = [
     "io_uring/wait.o",
 ];
 
-/// The objects under rust/ that are always compiled anew.
+/// The objects in rust/ that are always compiled again.
 pub const RUST_OBJECTS: [&str; 2] = ["rust/kernel.o", "rust/helpers/helpers.o"];
 
-/// Exported by C, implemented in Rust.
+/// A symbol that C exports and Rust implements, and the file with its version.
 pub const VERSIONED: (&str, &str) =
     ("kernel/time/.namespace_init.o.cmd", "do_timens_ktime_to_host");
 
 impl Row {
-    /// The build of the row.
     pub fn build(&self, context: &Context) -> Result<Build> {
         let builds = context.out.join("build");
         let name = format!("matrix-{}", self.name);
         let mut fragments = build::fragments(context, self.fragments)? + self.lines;
-        // Only these have the option, and only with LLVM.
+        // The option needs LLVM and one of these architectures.
         if has_rust(&fragments)
             && self.compiler == Compiler::Clang
             && ["x86_64", "arm64"].contains(&self.arch)
@@ -202,7 +199,7 @@ impl Row {
             dir: builds.join(&name),
             name,
             variables: self.variables(context)?,
-            // `check` looks at the comments.
+            // `check` covers the comments.
             build_variables: ["W=1", "cmd_checkdoc="].map(str::to_owned).to_vec(),
             fragments,
             optional: match self.all_rust {
@@ -224,7 +221,6 @@ impl Row {
         Ok([arch, tools].concat())
     }
 
-    /// The targets of make.
     pub fn targets(&self, rust: bool) -> Vec<&'static str> {
         let whole = match self.work {
             Work::Uml => Some("linux"),
@@ -260,20 +256,19 @@ pub fn has_rust(fragments: &str) -> bool {
     last.is_some_and(|(_, value)| value == "y")
 }
 
-/// All options for Rust.
 fn all_rust_options(context: &Context) -> Result<String> {
     let pattern = r"^\s*(menu)?config ([A-Z0-9]+_)*RUST(_[A-Z0-9]+)*$";
     let options = kconfig_options(&context.tree, pattern)?;
     Ok(options.iter().map(|option| format!("{option}=y\n")).collect())
 }
 
-/// Removes an object, or those of a directory.
-pub fn forget(path: &Path) -> Result<()> {
+/// Removes an object, or the objects in a directory.
+pub fn remove_objects(path: &Path) -> Result<()> {
     if path.is_dir() {
         for entry in fs::read_dir(path)? {
             let path = entry?.path();
             if path.is_dir() || path.extension().is_some_and(|end| end == "o") {
-                forget(&path)?;
+                remove_objects(&path)?;
             }
         }
     } else if path.exists() {
@@ -287,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rust_is_built_where_the_configuration_has_it() {
+    fn rust_is_built_if_it_is_configured() {
         assert!(has_rust("CONFIG_RUST=y\nCONFIG_RUST_X=n\n"));
         assert!(!has_rust("CONFIG_RUST=y\n# CONFIG_RUST is not set\n"));
         assert!(!has_rust(""));
@@ -296,16 +291,16 @@ mod tests {
     }
 
     #[test]
-    fn only_objects_are_forgotten() {
+    fn only_objects_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name| dir.path().join(name);
         fs::create_dir(path("sub")).unwrap();
         for name in ["a.o", "a.c", "sub/b.o", "c.o"] {
             fs::write(path(name), "").unwrap();
         }
-        forget(&path("sub")).unwrap();
-        forget(&path("c.o")).unwrap();
-        forget(&path("none.o")).unwrap();
+        remove_objects(&path("sub")).unwrap();
+        remove_objects(&path("c.o")).unwrap();
+        remove_objects(&path("none.o")).unwrap();
         let there = ["a.o", "a.c", "sub/b.o", "c.o"].map(|name| path(name).exists());
         assert_eq!(there, [true, true, false, false]);
     }

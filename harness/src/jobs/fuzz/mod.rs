@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs the same random operations on the C kernel and on another one, and compares their outcomes.
+//! Runs the same random operations on the C kernel and on another one, and compares the outcomes.
 //!
-//! The guest's program, harness/guest/fuzz, draws the operations from a seed and prints a hash of the
-//! outcome of each sequence. Of a sequence that differs it then prints the whole text, for fewer and fewer of
-//! its operations, until each operation that is left is needed.
+//! The program harness/guest/fuzz draws the operations from a seed, and prints a hash of the
+//! outcomes of each sequence. A sequence that differs is reduced to the operations that are needed
+//! for the difference.
 
 mod requests;
 mod shrink;
@@ -13,30 +13,28 @@ mod tally;
 pub use requests::{Request, LENGTH};
 pub use tally::Tally;
 
-use crate::jobs::findings::{Findings, Place};
+use super::findings::{Findings, Place};
 use crate::{
     kernel::kernels::{Kernel, RUST, STOCK},
     session::{unless, Step},
 };
 use anyhow::{Context as _, Result};
-use requests::{same, Answer, Answers, Fuzzed};
+use requests::{same, Answer, Answers, FuzzGuest};
 use std::{fmt::Write as _, fs, panic::resume_unwind, thread};
 
-/// Sequences of one boot.
-const SEQUENCES: u32 = 500;
-/// So many sequences have some operations of each kind that succeed.
-const MANY: u32 = 20;
-/// The number of sequences for which the shortest form is searched.
-const SHRUNK: usize = 3;
-/// The number of boots that may end early.
-const DEATHS: usize = 20;
+const SEQUENCES_PER_BOOT: u32 = 500;
+/// The number of sequences in which an operation of each kind succeeds.
+const ALL_KINDS: u32 = 20;
+/// The maximum number of sequences that are reduced.
+const MAX_SHRUNK: usize = 3;
+/// The maximum number of boots that end early.
+const MAX_CRASHES: usize = 20;
 
-/// The two kernels of a comparison: the C kernel, and the one that it is compared with.
 fn kernels(place: Place) -> [&'static Kernel; 2] {
     [&STOCK, place.kernel]
 }
 
-/// Runs a seed's first sequences on both kernels.
+/// Runs the first sequences of a seed on both kernels.
 pub fn run(place: Place, seed: u64, sequences: u32) -> Result<Findings> {
     let mut comparison = Comparison::new(place, seed);
     place.step.expect(sequences.into());
@@ -58,7 +56,8 @@ pub fn run(place: Place, seed: u64, sequences: u32) -> Result<Findings> {
     })
 }
 
-/// Runs one sequence on both kernels, and returns their answers side by side, and whether they are the same.
+/// Runs one sequence on both kernels. Returns the answers side by side, and whether they are the
+/// same.
 pub fn replay(place: Place, seed: u64, request: &Request) -> Result<(String, bool)> {
     let comparison = Comparison::new(place, seed);
     let [stock, other] = comparison.answers_to(std::slice::from_ref(request), 1)?;
@@ -71,10 +70,10 @@ struct Comparison<'a> {
     place: Place<'a>,
     seed: u64,
     tally: Tally,
-    /// The sequences that differ, and the first operation that does.
+    /// The sequences that differ, and the first operation in them that does.
     different: Vec<(u32, usize)>,
     errors: Vec<String>,
-    /// All of the other kernel's.
+    /// The answers of the other kernel.
     answers: Answers,
 }
 
@@ -91,12 +90,12 @@ impl<'a> Comparison<'a> {
     }
 
     /// Runs requests on both kernels at the same time.
-    fn answers_to(&self, requests: &[Request], most_deaths: usize) -> Result<[Answers; 2]> {
+    fn answers_to(&self, requests: &[Request], max_crashes: usize) -> Result<[Answers; 2]> {
         let Place { context, step, kernel, arguments } = self.place;
         let seed = self.seed;
         let run = move |step: &Step, kernel, arguments| {
-            let fuzzed = Fuzzed { context, step, kernel, seed, arguments };
-            fuzzed.run(requests, most_deaths)
+            let guest = FuzzGuest { context, step, kernel, seed, arguments };
+            guest.run(requests, max_crashes)
         };
         thread::scope(|scope| {
             let quiet = step.quiet();
@@ -107,13 +106,13 @@ impl<'a> Comparison<'a> {
         })
     }
 
-    /// Runs the next sequences, at most `most` and at most as many as one boot takes.
+    /// Runs the next sequences in one boot, at most `most`.
     fn advance(&mut self, most: u32) -> Result<()> {
         let first = self.tally.sequences;
-        let count = most.min(SEQUENCES);
+        let count = most.min(SEQUENCES_PER_BOOT);
         let request = |sequence| Request { sequence, operations: None };
         let requests: Vec<_> = (first..first + count).map(request).collect();
-        let both = self.answers_to(&requests, DEATHS)?;
+        let both = self.answers_to(&requests, MAX_CRASHES)?;
         let operations = u64::from(count) * u64::from(LENGTH);
         let kernels = kernels(self.place).into_iter().zip(&both);
         for ((kernel, answers), time) in kernels.zip(&mut self.tally.times) {
@@ -137,33 +136,33 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    /// Searches the shortest form of the first sequences that differ.
+    /// Reduces the first sequences that differ.
     fn explain(&self) -> Result<String> {
         let mut text = String::new();
-        for &(sequence, line) in self.different.iter().take(SHRUNK) {
-            self.place.step.progress(0, &format!("shorten sequence {sequence}"));
-            // The difference is known: an error here must not hide it.
+        for &(sequence, line) in self.different.iter().take(MAX_SHRUNK) {
+            self.place.step.progress(0, &format!("reducing sequence {sequence}"));
+            // The difference is a failure even if the reduction has an error.
             text += &self.shortest(sequence, line).unwrap_or_else(|error| {
-                format!("seed {}, sequence {sequence}: not shortened: {error:#}\n", self.seed)
+                format!("seed {}, sequence {sequence}: not reduced: {error:#}\n", self.seed)
             });
         }
         Ok(text)
     }
 
-    /// The failures of the comparison.
     fn failures(&self) -> Vec<String> {
         let different = self.different.iter();
         let different = different.map(|(sequence, line)| {
             format!("sequence {sequence} differs from operation {line} on")
         });
         let mut failures: Vec<_> = different.chain(self.errors.iter().cloned()).collect();
-        if self.tally.sequences >= MANY {
-            failures.extend(self.tally.never_done());
+        if self.tally.sequences >= ALL_KINDS {
+            failures.extend(self.tally.never_succeeded());
         }
         failures
     }
 
-    /// The shortest form of a sequence that differed from `line` on, as a text that is also kept in out/fuzz.
+    /// Reduces a sequence that differs from `line` on. Returns the report, which is also saved in
+    /// out/fuzz.
     fn shortest(&self, sequence: u32, line: usize) -> Result<String> {
         let seed = self.seed;
         let both = |lists: &[Vec<u32>]| {
@@ -183,7 +182,7 @@ impl<'a> Comparison<'a> {
         if same(stock, other) {
             return Ok(format!(
                 "seed {seed}, sequence {sequence}: differed once, but not when it ran again; the first \
-                 line that differed:\n        {}\n",
+                 difference:\n        {}\n",
                 other.lines().get(line).map_or("-", String::as_str)
             ));
         }
@@ -197,7 +196,7 @@ impl<'a> Comparison<'a> {
             false => format!(" --kernel {name}"),
         };
         let mut report = format!(
-            "seed {seed}, sequence {sequence}: the operations that make the difference; again with\n\
+            "seed {seed}, sequence {sequence}: the operations that make the difference; to repeat:\n\
              ./timens fuzz --seed {seed} --replay {sequence}:{}{kernel}\n",
             list.join(","),
         );
@@ -206,12 +205,12 @@ impl<'a> Comparison<'a> {
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let path = dir.join(format!("{seed}-{sequence}.txt"));
         fs::write(&path, &report).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(report + &format!("kept in {}\n", path.display()))
+        Ok(report + &format!("saved as {}\n", path.display()))
     }
 }
 
-/// The number of operations, from the first on, that can have a part in a difference: none after the first
-/// line that differs. A guest that died has no lines.
+/// Returns the number of operations that can cause a difference: those up to the first line that
+/// differs, or all if a guest died.
 fn relevant(stock: &Answer, other: &Answer) -> usize {
     match (stock, other) {
         (Answer::Text(stock), Answer::Text(other)) => same_lines(stock, other) + 1,
@@ -219,13 +218,13 @@ fn relevant(stock: &Answer, other: &Answer) -> usize {
     }
 }
 
-/// The number of lines before the first that differs.
+/// Returns the number of lines before the first that differs.
 fn same_lines(stock: &[String], other: &[String]) -> usize {
     let pairs = stock.iter().zip(other);
     pairs.take_while(|(stock, other)| stock == other).count()
 }
 
-/// The lines of both kernels. Those that differ are marked.
+/// Prints the lines of both kernels, and marks those that differ.
 fn side_by_side(name: &str, stock: &[String], other: &[String]) -> String {
     let mut text = String::new();
     for index in 0..stock.len().max(other.len()) {
@@ -269,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_lines_that_differ() {
+    fn lines_that_differ_are_marked() {
         let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(
             side_by_side("rust", &lines("a\nb"), &lines("a\nc\nd")),

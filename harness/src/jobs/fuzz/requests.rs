@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs sequences of operations on one kernel: the requests that the guest reads, and its answers.
+//! The requests that a guest reads, and its answers.
 
 use crate::{
     context::Context,
@@ -16,16 +16,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Operations of a sequence, which begins with a fresh set of processes.
+/// The number of operations in a sequence, which begins with new processes.
 pub const LENGTH: u32 = 200;
-/// The time limit of a sequence. The guest's program gives up an operation that hangs by itself.
+/// The time limit of a sequence. The program in the guest also limits each operation.
 const SEQUENCE_LIMIT: Duration = Duration::from_secs(40);
 
-/// One sequence to run.
+/// A sequence to run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     pub sequence: u32,
-    /// The operations to run and to print. Without a list all run, and the guest prints a hash.
+    /// The operations to run and to print. If it is `None`, all run, and the guest prints a hash.
     pub operations: Option<Vec<u32>>,
 }
 
@@ -40,7 +40,7 @@ impl Request {
         })
     }
 
-    /// The form that the guest reads.
+    /// Returns the request in the format of the guest.
     fn to_line(&self, seed: u64) -> String {
         let sequence = self.sequence;
         match &self.operations {
@@ -59,7 +59,7 @@ impl Request {
 /// The outcome of a sequence.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// The text, or its hash.
+    /// The lines, or their hash.
     Text(Vec<String>),
     /// The guest died.
     Died(String),
@@ -74,28 +74,28 @@ impl Answer {
     }
 }
 
-/// Whether both kernels gave the same answer and survived.
-pub fn same(stock: &Answer, ours: &Answer) -> bool {
-    stock == ours && matches!(stock, Answer::Text(_))
+/// Whether both answers are the same text.
+pub fn same(stock: &Answer, other: &Answer) -> bool {
+    stock == other && matches!(stock, Answer::Text(_))
 }
 
-/// The number of each outcome of each kind of operation.
-pub type Counts = BTreeMap<String, BTreeMap<String, u64>>;
+/// The numbers of outcomes, by kind of operation and by outcome.
+pub type OutcomeCounts = BTreeMap<String, BTreeMap<String, u64>>;
 
-/// One kernel's answers to a number of requests.
+/// The answers of one kernel.
 #[derive(Default)]
 pub struct Answers {
     pub answers: Vec<Answer>,
-    pub counts: Counts,
-    /// The errors of the guests beside their answers.
+    pub counts: OutcomeCounts,
+    /// The errors of guests that answered all requests.
     pub errors: Vec<String>,
     pub transcripts: Vec<Transcript>,
     pub time: Duration,
 }
 
 impl Answers {
-    /// The error if the counts do not add up to so many operations. The counts of a guest that died are
-    /// lost.
+    /// Returns an error if the counts do not add up to `operations`, unless a guest died with its
+    /// counts.
     pub fn miscounts(&self, operations: u64) -> Option<String> {
         let died = |answer: &Answer| matches!(answer, Answer::Died(_));
         let counted: u64 = self.counts.values().flat_map(BTreeMap::values).sum();
@@ -104,7 +104,7 @@ impl Answers {
     }
 }
 
-/// The answers in a guest's output, as far as it got.
+/// Parses the answers in a guest's output.
 fn parse(output: &str) -> Vec<Answer> {
     let mut answers = vec![];
     let mut lines = vec![];
@@ -123,7 +123,7 @@ fn parse(output: &str) -> Vec<Answer> {
     answers
 }
 
-pub fn add_counts(counts: &mut Counts, output: &str) {
+pub fn add_counts(counts: &mut OutcomeCounts, output: &str) {
     for line in output.lines() {
         let Some(line) = line.strip_prefix("TIMENS-COUNT ") else {
             continue;
@@ -136,9 +136,9 @@ pub fn add_counts(counts: &mut Counts, output: &str) {
     }
 }
 
-/// One kernel's guests.
+/// The guests of one kernel.
 #[derive(Clone, Copy)]
-pub struct Fuzzed<'a> {
+pub struct FuzzGuest<'a> {
     pub context: &'a Context,
     pub step: &'a Step,
     pub kernel: &'static Kernel,
@@ -146,13 +146,16 @@ pub struct Fuzzed<'a> {
     pub arguments: &'a [String],
 }
 
-impl Fuzzed<'_> {
-    /// Runs the requests in as many boots as they need: a request that kills the guest has that as its
-    /// answer, and the next boot runs the rest. More than `most_deaths` are an error.
-    pub fn run(&self, requests: &[Request], most_deaths: usize) -> Result<Answers> {
+impl FuzzGuest<'_> {
+    /// Runs the requests. If a request kills the guest, another guest runs the rest.
+    ///
+    /// # Errors
+    ///
+    /// If more than `max_crashes` guests die, or if one runs no request.
+    pub fn run(&self, requests: &[Request], max_crashes: usize) -> Result<Answers> {
         let name = self.kernel.name;
         let mut all = Answers::default();
-        let mut deaths = 0;
+        let mut crashes = 0;
         while all.answers.len() < requests.len() {
             let rest = &requests[all.answers.len()..];
             let mut started = None;
@@ -176,16 +179,15 @@ impl Fuzzed<'_> {
                 all.errors.extend(failures);
                 break;
             }
-            deaths += 1;
-            if deaths > most_deaths {
-                bail!("the guest of the {name} kernel died {deaths} times, the last time: {why}");
+            crashes += 1;
+            if crashes > max_crashes {
+                bail!("the guest of the {name} kernel died {crashes} times, the last time: {why}");
             }
             all.answers.push(Answer::Died(why));
         }
         Ok(all)
     }
 
-    /// Runs the requests in one guest, as far as it gets.
     fn boot(&self, requests: &[Request], on_line: impl FnMut(&str)) -> Result<Transcript> {
         let Self { context, step, kernel, .. } = *self;
         let dir = context.out.join("guest");
@@ -194,7 +196,7 @@ impl Fuzzed<'_> {
         let path = dir.join(format!("requests-{}", kernel.name));
         fs::write(&path, lines.collect::<String>())
             .with_context(|| format!("cannot write {}", path.display()))?;
-        // Two guests start at the same time and share the program that is compiled here.
+        // The guests of both kernels start at the same time and share the compiled program.
         static PACKING: Mutex<()> = Mutex::new(());
         let packing = PACKING.lock();
         let initrd = initramfs::pack_job(context, step, kernel, "fuzz", &[("/requests", &path)])?;
@@ -202,10 +204,10 @@ impl Fuzzed<'_> {
         let guest = Guest {
             arguments: self.arguments.to_vec(),
             limit: Duration::from_secs(120) + SEQUENCE_LIMIT * requests.len() as u32,
-            // A sanitizer is to see the accesses of other CPUs.
+            // KCSAN needs a second CPU.
             machine: match kernel.has_sanitizers() {
-                true => Machine::Fast,
-                false => Machine::Single,
+                true => Machine::TwoCpus,
+                false => Machine::OneCpu,
             },
             ..Guest::new(kernel, "fuzz", initrd)
         };
@@ -222,14 +224,14 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_answers_and_leaves_out_what_was_cut_off() {
+    fn incomplete_answers_are_ignored() {
         let output = "TIMENS-GUEST-BOOT\nTIMENS-BEGIN 3\n| a\n| b\nTIMENS-END 3\n\
                       TIMENS-BEGIN 4\n| c\nTIMENS-END 4\nTIMENS-BEGIN 5\n| d\n";
         assert_eq!(parse(output), [text(&["a", "b"]), text(&["c"])]);
     }
 
     #[test]
-    fn requests_come_from_the_command_line_and_go_to_the_guest() {
+    fn requests_are_parsed_and_printed() {
         let request = Request::parse("7:1,20,3").unwrap();
         assert_eq!(request.to_line(9), "list 9 7 1 20 3\n");
         let all = Request { sequence: 7, operations: None };
@@ -241,7 +243,7 @@ mod tests {
 
     #[test]
     fn counts_add_up() {
-        let mut counts = Counts::new();
+        let mut counts = OutcomeCounts::new();
         let output = "TIMENS-COUNT write ok 3 EACCES 2\nTIMENS-COUNT read\n";
         add_counts(&mut counts, output);
         add_counts(&mut counts, output);
@@ -251,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_that_are_not_counted_are_an_error() {
+    fn uncounted_operations_are_an_error() {
         let mut run = Answers::default();
         add_counts(&mut run.counts, "TIMENS-COUNT write ok 3 EACCES 2\n");
         assert_eq!(run.miscounts(5), None);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Delta debugging, many candidates at a time: each try is a boot, whose time hardly depends on their number.
+//! Delta debugging with many candidates per try, as the time of a boot hardly depends on their
+//! number.
 
 use anyhow::Result;
 
-/// A list that `fails` still finds wrong, and finds right when any one element is left out.
+/// Returns a part of a list that fails, and does not fail without any one of its elements.
 ///
-/// `fails` judges each of the lists that it is given. The whole list is known to be wrong.
+/// `fails` returns which of several lists fail. The whole list fails.
 pub fn shrink(
     mut list: Vec<u32>,
     mut fails: impl FnMut(&[Vec<u32>]) -> Result<Vec<bool>>,
@@ -30,7 +31,7 @@ pub fn shrink(
             0 if size == 1 => break,
             0 => size = size.div_ceil(4),
             1 => list = without(&needless),
-            // Each can go alone; find out how many can go together.
+            // Each can be left out alone. Find how many can be left out together.
             count => {
                 let candidates: Vec<_> = (2..=count).map(|end| without(&needless[..end])).collect();
                 let together = fails(&candidates)?.iter().rposition(|&fails| fails);
@@ -52,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_those_that_are_needed() {
+    fn needed_elements_are_found() {
         for needed in [vec![], vec![0], vec![199], vec![3, 4, 150], vec![0, 77, 78, 199]] {
             let found = shortest(200, |list| needed.iter().all(|n| list.contains(n)));
             assert_eq!(found, needed);
@@ -60,15 +61,15 @@ mod tests {
     }
 
     #[test]
-    fn finds_one_of_several_reasons() {
+    fn one_of_several_reasons_is_found() {
         let found = shortest(100, |list| list.contains(&10) || list.contains(&90));
         assert_eq!(found.len(), 1);
-        // Which go alone but not together.
+        // Elements that can be left out alone but not together.
         assert_eq!(shortest(64, |list| list.len() >= 5).len(), 5);
     }
 
     #[test]
-    fn keeps_all_if_all_are_needed() {
+    fn all_are_kept_if_all_are_needed() {
         assert_eq!(shortest(9, |list| list.len() == 9).len(), 9);
         assert_eq!(shortest(1, |list| list.len() == 1), [0]);
     }

@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sums up the outcomes of operations.
+//! The sums of outcomes.
 
-use super::requests::{Counts, LENGTH};
+use super::requests::{OutcomeCounts, LENGTH};
 use crate::kernel::kernels::Kernel;
 use std::{fmt, time::Duration};
 
-/// The outcome of an operation of a kind that succeeds.
+/// Returns the outcome of an operation that succeeds.
 fn success(kind: &str) -> &'static str {
     match kind {
-        // The offsets of a process that has ended.
+        // Offsets of a process that has ended.
         "zombie" => "ESRCH",
         _ => "ok",
     }
 }
 
-/// The operations on both kernels, of one seed or of several.
+/// The operations of one seed on both kernels.
 pub struct Tally {
     kernels: [&'static Kernel; 2],
     pub sequences: u32,
     pub different: usize,
-    counts: Counts,
+    counts: OutcomeCounts,
     pub times: [Duration; 2],
 }
 
@@ -30,12 +30,12 @@ impl Tally {
             kernels,
             sequences: 0,
             different: 0,
-            counts: Counts::new(),
+            counts: OutcomeCounts::new(),
             times: [Duration::ZERO; 2],
         }
     }
 
-    pub fn count(&mut self, counts: &Counts) {
+    pub fn count(&mut self, counts: &OutcomeCounts) {
         for (kind, outcomes) in counts {
             let counts = self.counts.entry(kind.clone()).or_default();
             for (outcome, count) in outcomes {
@@ -44,14 +44,14 @@ impl Tally {
         }
     }
 
-    /// The kinds of operations that never succeeded: such a comparison proves nothing.
-    pub fn never_done(&self) -> Vec<String> {
+    /// Lists the kinds of operations that never succeeded, whose comparison proves nothing.
+    pub fn never_succeeded(&self) -> Vec<String> {
         let failed = self.counts.iter();
         let failed = failed.filter(|(kind, outcomes)| !outcomes.contains_key(success(kind)));
         failed.map(|(kind, _)| format!("{kind} has never succeeded")).collect()
     }
 
-    /// The outcomes of each kind of operation, a line each.
+    /// Prints the outcomes of each kind of operation, a line each.
     pub fn outcomes(&self) -> String {
         let mut text = String::new();
         for (kind, outcomes) in &self.counts {
@@ -85,25 +85,25 @@ mod tests {
     use crate::kernel::kernels::{RUST, STOCK};
 
     #[test]
-    fn an_operation_must_succeed_now_and_then() {
+    fn each_kind_of_operation_must_succeed() {
         let mut tally = Tally::new([&STOCK, &RUST]);
-        let mut counts = Counts::new();
+        let mut counts = OutcomeCounts::new();
         add_counts(
             &mut counts,
             "TIMENS-COUNT write ok 3 EACCES 4\nTIMENS-COUNT listns ENOSYS 9\n\
              TIMENS-COUNT zombie ESRCH 5\n",
         );
         tally.count(&counts);
-        assert_eq!(tally.never_done(), ["listns has never succeeded"]);
+        assert_eq!(tally.never_succeeded(), ["listns has never succeeded"]);
     }
 
     #[test]
-    fn prints_rates_and_outcomes() {
+    fn rates_and_outcomes_are_printed() {
         let mut tally = Tally::new([&STOCK, &RUST]);
         tally.sequences = 10;
         tally.different = 3;
         tally.times = [Duration::from_secs(2), Duration::from_secs(4)];
-        let mut counts = Counts::new();
+        let mut counts = OutcomeCounts::new();
         add_counts(&mut counts, "TIMENS-COUNT write ok 6 EACCES 8\n");
         tally.count(&counts);
         assert_eq!(

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The lists of programs that guests run, by the paths under which the kernel installs its selftests.
+//! The lists of programs that guests run, by their paths in an installation of selftests.
 
 use super::config::Machine;
 use std::fmt::Write;
 
-/// The time namespace that a program starts in.
+/// The time namespace of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Environment {
     Host,
-    /// A namespace of its own, with offsets.
+    /// A namespace with offsets.
     Namespace,
 }
 
@@ -19,28 +19,27 @@ pub struct Program {
     pub path: &'static str,
     /// The arguments, separated by spaces.
     pub arguments: &'static str,
-    /// The seconds after which it counts as hung.
+    /// The time limit in seconds.
     pub limit: u32,
-    /// How often it runs at most until each of its tests has passed once.
+    /// The maximum number of runs until each of its tests has passed once.
     pub tries: u32,
     pub environment: Environment,
-    /// Whether it prints KTAP. If not, its exit status is its one result.
+    /// Whether it prints KTAP. Otherwise its exit status is its one result.
     pub ktap: bool,
-    /// Tests that no kernel can run, by the first words of their names.
+    /// Tests that no kernel can run, by the start of their names.
     pub cannot_run: &'static [&'static str],
-    /// Tests whose results depend on the load of the host, on every kernel.
+    /// Tests whose results depend on the load of the host on every kernel.
     pub unjudged: &'static [&'static str],
 }
 
 /// The programs of one guest.
 pub struct List {
     pub name: &'static str,
-    /// The suffix of the checks' names, which tells them from those of the plain list.
+    /// The suffix of the checks' names.
     pub note: &'static str,
     pub machine: Machine,
-    /// Arguments of the guest.
     pub arguments: &'static [&'static str],
-    /// Whether every CPU of the host is kept busy meanwhile.
+    /// Whether every CPU of the host is busy meanwhile.
     pub busy_host: bool,
     pub groups: &'static [&'static [Program]],
 }
@@ -58,18 +57,18 @@ const fn program(path: &'static str, limit: u32) -> Program {
     }
 }
 
-/// A program that prints no KTAP.
+/// Returns a program that does not print KTAP.
 const fn plain(path: &'static str, limit: u32) -> Program {
     Program { ktap: false, ..program(path, limit) }
 }
 
-/// A test of the kernel's whose result depends on timing on a busy machine. It runs again until each of
-/// its tests has passed once; the report lists the tests whose tries ended differently.
+/// Returns a program of Linux whose tests depend on timing on a busy host. It runs again until each
+/// test has passed once. The report lists the tests that did not pass every time.
 const fn unsteady(path: &'static str, limit: u32) -> Program {
     Program { tries: 5, ..program(path, limit) }
 }
 
-/// The kernel's own tests of time namespaces.
+/// Linux's tests of time namespaces.
 const STOCK_TIMENS: &[Program] = &[
     program("timens/timens", 60),
     program("timens/timerfd", 60),
@@ -83,7 +82,7 @@ const STOCK_TIMENS: &[Program] = &[
 ];
 
 /// The tests of time namespaces that the series adds.
-const OUR_TIMENS: &[Program] = &[
+const SERIES_TIMENS: &[Program] = &[
     program("timens/vdso_no_syscall", 120),
     program("timens/vdso_no_syscall_32", 120),
     program("timens/vdso_no_syscall_x32", 120),
@@ -104,7 +103,7 @@ const OUR_TIMENS: &[Program] = &[
     program("timens/cgroup_freezer", 120),
 ];
 
-/// Tests of system calls and namespaces that time namespaces share with others.
+/// Linux's tests of system calls and of namespaces in general.
 const OTHERS: &[Program] = &[
     program("clone3/clone3", 60),
     program("clone3/clone3_clear_sighand", 60),
@@ -129,7 +128,7 @@ const OTHERS: &[Program] = &[
 /// The functions that only a 32-bit vDSO has.
 const ONLY_32_BIT: &[&str] = &["__vdso_clock_getres_time64 ", "__vdso_clock_gettime64 "];
 
-/// Tests that compare processor time with other clocks, or expect an exact number of expiries.
+/// Tests that compare CPU time with other clocks, or expect an exact number of expiries.
 const LOAD_DEPENDENT: &[&str] = &[
     "ITIMER_PROF",
     "ITIMER_VIRTUAL",
@@ -143,7 +142,7 @@ const LOAD_DEPENDENT: &[&str] = &[
     "timer_create() per CLOCK_THREAD_CPUTIME_ID",
 ];
 
-/// Linux's own tests of other readers of clocks: the vDSO, /proc and timers.
+/// Linux's tests of the vDSO, /proc and timers.
 const READERS_ON_HOST: [Program; 45] = [
     plain("proc/fd-001-lookup", 60),
     plain("proc/fd-002-posix-eq", 60),
@@ -172,7 +171,7 @@ const READERS_ON_HOST: [Program; 45] = [
     plain("proc/thread-self", 60),
     Program {
         arguments: "-t 1",
-        // The clock of a machine that Linux no longer supports.
+        // An id that Linux no longer uses.
         cannot_run: &["UNKNOWN_CLOCKID"],
         ..program("timers/inconsistency-check", 120)
     },
@@ -208,20 +207,19 @@ const READERS_IN_NAMESPACE: [Program; READERS_ON_HOST.len()] = {
     programs
 };
 
-/// The list that the others differ from.
+/// The defaults of the lists.
 const LIST: List = List {
     name: "selftests",
     note: "",
-    machine: Machine::Fast,
+    machine: Machine::TwoCpus,
     arguments: &[],
     busy_host: false,
-    groups: &[STOCK_TIMENS, OUR_TIMENS, OTHERS],
+    groups: &[STOCK_TIMENS, SERIES_TIMENS, OTHERS],
 };
 
-/// All selftests.
 pub static SELFTESTS: List = LIST;
 
-/// Linux's own tests of the vDSO, /proc and timers, on the host and in a namespace with offsets.
+/// Linux's tests of the vDSO, /proc and timers, on the host and in a namespace with offsets.
 pub static READERS: List =
     List { name: "readers", groups: &[&READERS_ON_HOST, &READERS_IN_NAMESPACE], ..LIST };
 
@@ -234,9 +232,9 @@ pub static NO_VDSO: List =
 
 /// For kernels with the vDSO of the other implementation.
 pub static OTHER_VDSO: List =
-    List { name: "other-vdso", groups: &[STOCK_TIMENS, OUR_TIMENS], ..LIST };
+    List { name: "other-vdso", groups: &[STOCK_TIMENS, SERIES_TIMENS], ..LIST };
 
-/// With a clock source that user space can't read, so the vDSO makes the system call.
+/// With a clock source that user space cannot read, so that the vDSO makes the system call.
 pub static NO_COUNTER: List = List {
     name: "no-counter",
     note: ", no counter",
@@ -253,7 +251,7 @@ pub static NO_COUNTER: List = List {
     ..LIST
 };
 
-/// The races for a new namespace, in a guest of their own on a busy host.
+/// The races for a new namespace, on a busy host.
 pub static RACE: List = List {
     name: "race",
     busy_host: true,
@@ -268,9 +266,8 @@ pub static RACE: List = List {
 
 /// The same with four CPUs.
 pub static WIDE_RACE: List =
-    List { name: "wide-race", note: ", 4 CPUs", machine: Machine::Wide, ..RACE };
+    List { name: "wide-race", note: ", 4 CPUs", machine: Machine::FourCpus, ..RACE };
 
-/// Container runtimes and people's tools.
 pub static CLIENTS: List = List {
     name: "clients",
     groups: &[&[
@@ -284,11 +281,10 @@ pub static CLIENTS: List = List {
     ..LIST
 };
 
-/// Dumps a process, to be restored in another guest.
 pub static CHECKPOINT: List =
     List { name: "checkpoint", groups: &[&[program("migration/checkpoint", 300)]], ..LIST };
 
-/// Restores it in a guest that has been up for less time.
+/// Restores the process in a guest with a smaller uptime.
 pub static RESTORE_SMALLER: List = List {
     name: "restore-smaller",
     note: ", smaller uptime",
@@ -297,7 +293,7 @@ pub static RESTORE_SMALLER: List = List {
     ..LIST
 };
 
-/// Restores it in a guest that has been up for longer.
+/// Restores the process in a guest with a larger uptime.
 pub static RESTORE_LARGER: List = List {
     name: "restore-larger",
     note: ", larger uptime",
@@ -305,7 +301,7 @@ pub static RESTORE_LARGER: List = List {
     ..RESTORE_SMALLER
 };
 
-/// Nothing but the boot, in which KUnit runs.
+/// No program. KUnit runs during the boot.
 pub static KUNIT: List = List { name: "kunit", groups: &[], ..LIST };
 
 /// The lists in the guests of selftests.
@@ -316,7 +312,7 @@ pub static SELFTEST_LISTS: [&List; 8] =
 pub static CLIENT_LISTS: [&List; 4] = [&CLIENTS, &CHECKPOINT, &RESTORE_SMALLER, &RESTORE_LARGER];
 
 impl Program {
-    /// The path, and the environment if it is not the host's.
+    /// Returns the path, with the environment if it is not the host.
     pub fn name(&self) -> String {
         match self.environment {
             Environment::Host => self.path.to_owned(),
@@ -330,17 +326,17 @@ impl List {
         self.groups.iter().copied().flatten()
     }
 
-    /// Whether its programs are selftests, all of which must run on the Rust kernel.
+    /// Whether its programs are selftests. Otherwise they are clients.
     pub fn is_selftests(&self) -> bool {
         SELFTEST_LISTS.iter().any(|list| list.name == self.name)
     }
 
-    /// The seconds that all programs may take, beyond the boot.
+    /// Returns the sum of the time limits, in seconds.
     pub fn limit(&self) -> u32 {
         self.programs().map(|program| program.limit * program.tries).sum()
     }
 
-    /// The form that the guest's `programs` job reads.
+    /// Returns the list in the format of the job harness/guest/programs.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         for program in self.programs() {

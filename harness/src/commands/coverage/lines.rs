@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The report: the lines that the series adds, those that run, and the reason for each that does not.
+//! The report: the lines that the series adds, those that ran, and a reason for each that did not.
 
-use super::profile::Lines;
+use super::profile::LineCounts;
 use crate::{
     context::Context,
     kernel::diff::Added,
@@ -15,21 +15,20 @@ use std::{
     path::Path,
 };
 
-/// The percentage of lines that must run.
-const ENOUGH: f64 = 95.0;
+const MIN_PERCENT: f64 = 95.0;
 
-/// The files of which the profile has no line that the series adds, and the reason.
-const NOT_IN_PROFILE: [(&str, &str); 4] = [
+/// The files whose added lines are not in the profile, and the reason.
+const NOT_IN_PROFILE: [(&str, &str); 5] = [
+    ("kernel/time/namespace_rs/no_vdso.rs", "the form for a kernel without a vDSO"),
     ("rust/kernel/error.rs", "an attribute"),
     ("rust/kernel/lib.rs", "modules"),
     ("rust/kernel/sync.rs", "a module and its exports"),
     ("rust/kernel/time.rs", "a module"),
 ];
 
-/// The reasons for lines that no test runs.
 const REASONS: &str = include_str!("../../../coverage/reasons");
 
-/// The lines of one file: none if the profile has none.
+/// The lines of one file in the profile.
 struct Row {
     file: String,
     lines: usize,
@@ -37,50 +36,50 @@ struct Row {
 }
 
 impl Row {
-    /// The reason why the profile has none of its lines, if there is one.
-    fn excuse(&self) -> Option<&'static str> {
-        let excuses = NOT_IN_PROFILE.iter();
-        let (_, excuse) = excuses.copied().find(|(file, _)| *file == self.file)?;
-        Some(excuse)
+    /// Returns the reason that its lines are not in the profile.
+    fn reason(&self) -> Option<&'static str> {
+        let reasons = NOT_IN_PROFILE.iter();
+        let (_, reason) = reasons.copied().find(|(file, _)| *file == self.file)?;
+        Some(reason)
     }
 }
 
-/// A line that no test runs, and the reason.
+/// A line that does not run, and the reason.
 struct Missed {
     place: String,
     text: String,
     reason: Option<&'static str>,
 }
 
-pub struct Report {
+pub struct CoveredLines {
     rows: Vec<Row>,
     missed: Vec<Missed>,
-    /// Lines that have a reason and need none.
+    /// Lines that have a reason but run.
     unused: Vec<String>,
-    /// Items that no kernel is compiled with.
+    /// Items that are not compiled in any kernel.
     left_out: Vec<String>,
 }
 
-impl Report {
+impl CoveredLines {
     pub fn new(
         context: &Context,
-        lines: &Lines,
+        counted: &LineCounts,
         added: &Added,
         configs: &[String],
     ) -> Result<Self> {
         let mut reasons = reasons(REASONS);
-        let mut report = Self { rows: vec![], missed: vec![], unused: vec![], left_out: vec![] };
+        let mut covered = Self { rows: vec![], missed: vec![], unused: vec![], left_out: vec![] };
         for (file, ranges) in added {
             let path = context.tree.join(file);
             let source = fs::read_to_string(&path)
                 .with_context(|| format!("cannot read {}", path.display()))?;
             let source: Vec<_> = source.lines().collect();
-            // Tests come last and do not count.
+            // Tests are at the end of a file, and not covered.
             let end = source.iter().position(|line| line.starts_with("#[kunit_tests("));
             let end = end.unwrap_or(source.len());
             let added =
                 |number: usize| number <= end && ranges.iter().any(|lines| lines.contains(&number));
-            let counts = lines.iter().find(|(name, _)| Path::new(name).ends_with(file));
+            let counts = counted.iter().find(|(name, _)| Path::new(name).ends_with(file));
             let counts = counts.map(|(_, counts)| counts);
             let counted = counts.into_iter().flatten();
             let counted = counted.filter(|&(&number, _)| added(number));
@@ -93,27 +92,27 @@ impl Report {
                     // Each reason is for one line.
                     let mut known = reasons.iter();
                     let known = known.position(|reason| reason.file == file && reason.line == text);
-                    report.missed.push(Missed {
+                    covered.missed.push(Missed {
                         place: format!("{file}:{number}"),
                         text: text.to_owned(),
-                        reason: known.map(|index| reasons.remove(index).why),
+                        reason: known.map(|index| reasons.remove(index).reason),
                     });
                 }
             }
-            report.rows.push(row);
+            covered.rows.push(row);
             let left_out = left_out(&source, configs).into_iter();
             let left_out = left_out.filter(|&(number, _)| added(number));
-            report
+            covered
                 .left_out
-                .extend(left_out.map(|(number, what)| format!("{file}:{number}: {what}")));
+                .extend(left_out.map(|(number, item)| format!("{file}:{number}: {item}")));
         }
         let unused = reasons.iter();
-        report.unused = unused.map(|reason| format!("{}: {}", reason.file, reason.line)).collect();
+        covered.unused = unused.map(|reason| format!("{}: {}", reason.file, reason.line)).collect();
         ensure!(
-            report.rows.iter().any(|row| row.lines > 0),
+            covered.rows.iter().any(|row| row.lines > 0),
             "llvm-cov knows no line of the series"
         );
-        Ok(report)
+        Ok(covered)
     }
 
     fn percent(&self) -> f64 {
@@ -122,7 +121,7 @@ impl Report {
         covered as f64 * 100.0 / lines as f64
     }
 
-    /// The check of the table: enough lines run, and each other line has a reason.
+    /// Checks that enough lines run, and that each other line has a reason.
     pub fn check(&self) -> Check {
         let mut results = vec![];
         let mut judge = |name: &str, good: bool, reason: String| {
@@ -133,24 +132,24 @@ impl Report {
             results.push(Outcome::new(name, status, reason));
         };
         let percent = self.percent();
-        let reason = format!("{percent:.1} % of the lines run, {ENOUGH} % must");
-        judge("lines that run", percent >= ENOUGH, reason);
+        let reason = format!("{percent:.1} % of the lines run, {MIN_PERCENT} % must");
+        judge("lines that run", percent >= MIN_PERCENT, reason);
         for missed in self.missed.iter().filter(|missed| missed.reason.is_none()) {
             judge(&missed.place, false, format!("no test runs it: {}", missed.text));
         }
         for line in &self.unused {
-            judge(line, false, "it runs, or is gone, and still has a reason".to_owned());
+            judge(line, false, "it runs or was removed, but still has a reason".to_owned());
         }
         for row in &self.rows {
-            let known = row.lines > 0 || row.excuse().is_some();
+            let known = row.lines > 0 || row.reason().is_some();
             judge(&row.file, known, "the profile has no line of it".to_owned());
         }
         Check::new("coverage", Column::Rust, results)
     }
 }
 
-/// The items that no kernel with these configurations has: the line's number, the condition and the item.
-/// Imports do not count.
+/// Finds items, except imports, that no configuration compiles. Returns their line numbers and
+/// texts.
 fn left_out(source: &[&str], configs: &[String]) -> Vec<(usize, String)> {
     let set = |config: &String, option| config.lines().any(|line| line == format!("{option}=y"));
     let mut found = vec![];
@@ -177,10 +176,10 @@ fn left_out(source: &[&str], configs: &[String]) -> Vec<(usize, String)> {
 struct Reason<'a> {
     file: &'a str,
     line: &'a str,
-    why: &'a str,
+    reason: &'a str,
 }
 
-/// The reasons in a text like [`REASONS`]: files, lines and reasons, each indented deeper.
+/// Parses reasons: files, lines and reasons, each indented deeper.
 fn reasons(text: &str) -> Vec<Reason<'_>> {
     let (mut file, mut line) = ("", "");
     let mut all = vec![];
@@ -189,14 +188,14 @@ fn reasons(text: &str) -> Vec<Reason<'_>> {
             None => file = text,
             Some(rest) => match rest.strip_prefix('\t') {
                 None => line = rest,
-                Some(why) => all.push(Reason { file, line, why }),
+                Some(reason) => all.push(Reason { file, line, reason }),
             },
         }
     }
     all
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for CoveredLines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.rows.iter().map(|row| row.file.len()).max().unwrap_or(0);
         let mut table = String::new();
@@ -204,8 +203,8 @@ impl fmt::Display for Report {
         writeln!(table, "{:width$}  lines  covered       %", "")?;
         for row in &self.rows {
             if row.lines == 0 {
-                let excuse = row.excuse().unwrap_or("NO REASON GIVEN");
-                writeln!(table, "{:width$}  not in the profile: {excuse}", row.file)?;
+                let reason = row.reason().unwrap_or("NO REASON GIVEN");
+                writeln!(table, "{:width$}  not in the profile: {reason}", row.file)?;
                 continue;
             }
             lines += row.lines;
@@ -240,20 +239,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_the_profile_lacks_needs_an_excuse() {
+    fn a_file_that_is_not_in_the_profile_needs_a_reason() {
         let row = |file: &str, lines| Row { file: file.to_owned(), lines, covered: lines };
-        let report = |rows| Report { rows, missed: vec![], unused: vec![], left_out: vec![] };
-        let excused = report(vec![row("a.rs", 5), row("rust/kernel/time.rs", 0)]);
+        let covered =
+            |rows| CoveredLines { rows, missed: vec![], unused: vec![], left_out: vec![] };
+        let excused = covered(vec![row("a.rs", 5), row("rust/kernel/time.rs", 0)]);
         assert!(excused.check().failures().next().is_none());
         assert!(excused.to_string().contains("not in the profile: a module"));
-        let lacking = report(vec![row("a.rs", 5), row("b.rs", 0)]);
+        let lacking = covered(vec![row("a.rs", 5), row("b.rs", 0)]);
         assert_eq!(lacking.check().failures().count(), 1);
         assert!(lacking.to_string().contains("not in the profile: NO REASON"));
     }
 
     #[test]
-    fn reads_reasons() {
-        let reason = |file, line, why| Reason { file, line, why };
+    fn reasons_are_parsed() {
+        let reason = |file, line, reason| Reason { file, line, reason };
         assert_eq!(
             reasons("# x\na.rs\n\t}\n\t\tnone\n\t}\n\t\tsome\nb.rs\n\tx()\n\t\tnone\n"),
             [
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_what_a_configuration_leaves_out() {
+    fn items_that_are_not_compiled_are_found() {
         let source = [
             "#[cfg(CONFIG_A)]",
             "fn a() {}",
