@@ -304,7 +304,7 @@ pub unsafe extern "C" fn timens_on_fork(
     ops::on_fork(nsproxy, mm);
 }
 
-/// Completes the move of a task to a namespace: see [`TimeNamespace::join`].
+/// Prepares the current task to join a namespace in setns(2): see [`TimeNamespace::join`].
 ///
 /// # Context
 ///

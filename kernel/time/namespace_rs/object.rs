@@ -178,8 +178,9 @@ impl TimeNamespace {
 
     /// Freezes the offsets and prepares the address space of a task that joins from `old`.
     ///
-    /// Must be called for each task that joins, before the task can read a clock. Cannot fail,
-    /// because the page for the vDSO is allocated when the offsets are written.
+    /// Must be called for each task that joins, before the task can read a clock. The caller changes
+    /// the task's namespaces afterwards. Cannot fail, because the page for the vDSO is allocated when
+    /// the offsets are written.
     ///
     /// If the namespaces have different pages, unmaps the time namespace page, so that the next
     /// vDSO read faults in the page of the new namespace.

@@ -116,8 +116,8 @@ pub(crate) fn page_of_current<'a>(
     current: &'a CurrentTask,
     vma: &VmaRef,
 ) -> Option<&'a TimensPage> {
-    // `vvar_fault()` refuses faults on behalf of another task, such as from /proc/PID/mem or
-    // process_vm_readv(2).
+    // Cannot happen: `vvar_fault()` refuses faults on behalf of another task, such as from
+    // /proc/PID/mem or process_vm_readv(2).
     if !current.mm().is_some_and(|mm| ptr::eq(mm, vma.mm())) {
         pr_warn!("vvar_page accessed remotely\n");
         warn_on!(true);
