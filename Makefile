@@ -20,7 +20,7 @@ help: ## list the targets
 run: ## boot the Rust kernel in QEMU and use time namespaces with real tools
 	@./timens run
 
-test: ## run every test, on the Rust kernel and on the C kernel
+test: ## run the tests, on the Rust kernel and on the C kernel
 	@./timens test
 
 shell: ## boot the Rust kernel to a shell; CMD='...' runs one command and returns its exit status
@@ -61,7 +61,7 @@ newcomer: ## run make run and make test in bare roots of Debian 12 and 13; NEWCO
 	@sh harness/setup/newcomer.sh $(NEWCOMER)
 
 clean: ## remove builds and results; keep the tools and the tree
-	@rm -rf out/bench out/build out/*/build out/cargo out/guest out/results out/series
+	@rm -rf out/bench out/build out/*/build out/cargo out/cargo-oldest out/coverage out/guest out/results out/series
 
 distclean: ## remove all of out/
 	@rm -rf out

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Included before Linux's tests of namespaces and ntsync: raises the timeout of each test from kselftest's 30
- * seconds to 300, for a busy host and for a slow kernel, such as one with KASAN.
- */
-/*
- * Included first (gcc -include) when Linux's selftests are built for a slow kernel, such as one with
- * KASAN: raises the timeout of each test from kselftest's 30 seconds to 300. The timeout of a whole
- * program has a factor of its own, TIMENS_TIMEOUT_FACTOR.
+ * Included before Linux's tests of namespaces and ntsync: raises the timeout of each test from
+ * kselftest's 30 seconds to 300, for a busy host and for a slow kernel, such as one with KASAN.
  */
 
 /* Files without tests include this as well; weak lets the linker merge the definitions. */

@@ -7,7 +7,7 @@
 use super::plan::build_selftests;
 use crate::{
     context::Context,
-    guest::{initramfs, ktap, lists::STOCK},
+    guest::{initramfs, ktap, lists::LINUX_TIMENS},
     jobs::{programs, Place},
     kernel::{
         build::{self, Build},
@@ -112,7 +112,7 @@ fn try_commit(context: &Context, step: &Step, commit: &Commit) -> Result<Vec<Out
     // The last value of an argument counts.
     let kind = format!("TIMENS_KIND={}", implementation(&build.config()?));
     let place = Place { context, step, kernel: KERNEL, arguments: &[kind] };
-    outcomes.extend(ktap::flatten(programs::run(place, &STOCK, &[])?.checks));
+    outcomes.extend(ktap::flatten(programs::run(place, &LINUX_TIMENS, &[])?.checks));
     Ok(outcomes)
 }
 

@@ -47,7 +47,7 @@ const EXCEPTIONS: [(&str, &str, &str); 7] = [
 ];
 
 /// The C file that the vDSO includes, and the object with it.
-const READERS: (&str, &str) =
+const VDSO_SOURCE: (&str, &str) =
     ("lib/vdso/gettimeofday.c", "arch/x86/entry/vdso/vdso64/vclock_gettime.o");
 
 pub fn check(context: &Context) -> Result<bool> {
@@ -376,8 +376,8 @@ fn sparse(context: &Context, step: &Step, series: &Series) -> Result<Vec<Outcome
     let mut results = vec![];
     let mut objects = BTreeSet::new();
     for file in c_files(series).filter(|file| file.ends_with(".c")) {
-        let (readers, object) = READERS;
-        let object = match file == readers {
+        let (source, object) = VDSO_SOURCE;
+        let object = match file == source {
             true => object.to_owned(),
             false => file.replace(".c", ".o"),
         };

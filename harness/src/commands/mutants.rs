@@ -20,7 +20,7 @@ use clap::Args;
 use std::{fmt, fs, path::PathBuf};
 
 /// The text in front of the names of checks in a mutant.
-const SEEN_BY: &str = "Seen by: ";
+const DETECTED_BY: &str = "Detected by: ";
 
 #[derive(Args)]
 pub struct Options {
@@ -134,7 +134,7 @@ struct Mutant {
     patch: PathBuf,
     description: String,
     /// The checks that must detect it.
-    seen_by: Vec<&'static Detector>,
+    detected_by: Vec<&'static Detector>,
 }
 
 impl Mutant {
@@ -143,19 +143,19 @@ impl Mutant {
         let text = fs::read_to_string(&patch).with_context(|| format!("cannot read {file}"))?;
         let mut paragraphs = text.split("\n\n");
         let description = paragraphs.next().unwrap_or_default().replace('\n', " ");
-        let names = paragraphs.find_map(|text| text.strip_prefix(SEEN_BY));
-        let names = names.with_context(|| format!("{file} has no line \"{SEEN_BY}…\""))?;
-        let seen_by = names.split(", ").map(Detector::named).collect::<Result<_>>();
+        let names = paragraphs.find_map(|text| text.strip_prefix(DETECTED_BY));
+        let names = names.with_context(|| format!("{file} has no line \"{DETECTED_BY}…\""))?;
+        let detected_by = names.split(", ").map(Detector::named).collect::<Result<_>>();
         Ok(Self {
             name: patch.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-            seen_by: seen_by.with_context(|| file.to_string())?,
+            detected_by: detected_by.with_context(|| file.to_string())?,
             description,
             patch,
         })
     }
 
     fn kernels(&self) -> Vec<&'static Kernel> {
-        kernels(self.seen_by.iter().copied())
+        kernels(self.detected_by.iter().copied())
     }
 }
 
@@ -191,11 +191,11 @@ fn steps(detectors: &[&'static Detector]) -> usize {
 pub fn mutants(context: &Context, options: &Options) -> Result<bool> {
     let mutants = read(context, &options.names)?;
     let needed = |detector: &&Detector| {
-        let mut seen_by = mutants.iter().flat_map(|mutant| &mutant.seen_by);
-        seen_by.any(|other| other.name == detector.name)
+        let mut detected_by = mutants.iter().flat_map(|mutant| &mutant.detected_by);
+        detected_by.any(|other| other.name == detector.name)
     };
     let needed: Vec<_> = DETECTORS.iter().filter(needed).collect();
-    let all = mutants.iter().map(|mutant| steps(&mutant.seen_by));
+    let all = mutants.iter().map(|mutant| steps(&mutant.detected_by));
     let mut session = Session::new(context, 2 + steps(&needed) + all.sum::<usize>())?;
     build_kernel(&mut session, &STOCK);
     build_selftests(&mut session);
@@ -217,7 +217,7 @@ pub fn mutants(context: &Context, options: &Options) -> Result<bool> {
             git_in(&context.tree_of(tree), &["apply", &mutant.patch.to_string_lossy()])?;
         }
         let mut seen = vec![];
-        let result = run(&mut session, &mutant.name, &mutant.seen_by, |detector, found| {
+        let result = run(&mut session, &mutant.name, &mutant.detected_by, |detector, found| {
             let name = detector.name;
             match found.is_empty() {
                 true => {
@@ -338,11 +338,11 @@ mod tests {
             fs::write(&path, text).unwrap();
             Mutant::read(path.clone())
         };
-        let mutant = read("It is\nbroken.\n\nSeen by: age, KUnit\n\n--- a/x\n").unwrap();
+        let mutant = read("It is\nbroken.\n\nDetected by: age, KUnit\n\n--- a/x\n").unwrap();
         assert_eq!((&*mutant.name, &*mutant.description), ("x", "It is broken."));
-        let names: Vec<_> = mutant.seen_by.iter().map(|detector| detector.name).collect();
+        let names: Vec<_> = mutant.detected_by.iter().map(|detector| detector.name).collect();
         assert_eq!(names, ["age", "KUnit"]);
-        for wrong in ["It is broken.\n\n--- a/x\n", "It is.\n\nSeen by: me\n\n--- a/x\n"] {
+        for wrong in ["It is broken.\n\n--- a/x\n", "It is.\n\nDetected by: me\n\n--- a/x\n"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

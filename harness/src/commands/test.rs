@@ -8,7 +8,7 @@ use crate::{
     figures,
     guest::{
         ktap,
-        lists::{NO_COUNTER, OTHER_VDSO, READERS, SELFTESTS},
+        lists::{CLOCK_TESTS, NO_COUNTER, OTHER_VDSO, SELFTESTS},
     },
     jobs::{race::Rounds, Job},
     kernel::{
@@ -37,11 +37,11 @@ const HOST: [HostCheck; 6] = [
 ];
 
 fn plan() -> Plan {
-    let [selftests, readers, no_counter, other_vdso] =
-        [&SELFTESTS, &READERS, &NO_COUNTER, &OTHER_VDSO].map(Job::Programs);
-    let rust = vec![Job::VdsoImages, Job::Kunit, selftests, readers, no_counter, FUZZ, RACE];
+    let [selftests, clock_tests, no_counter, other_vdso] =
+        [&SELFTESTS, &CLOCK_TESTS, &NO_COUNTER, &OTHER_VDSO].map(Job::Programs);
+    let rust = vec![Job::VdsoImages, Job::Kunit, selftests, clock_tests, no_counter, FUZZ, RACE];
     let rows = vec![
-        (&STOCK, vec![selftests, readers, no_counter]),
+        (&STOCK, vec![selftests, clock_tests, no_counter]),
         (&RUST, rust),
         (&STOCK_OFFSET_PAGE, vec![other_vdso]),
         (&RUST_STOCK_VDSO, vec![other_vdso]),
@@ -53,7 +53,7 @@ pub fn test(context: &Context, selection: &Selection) -> Result<bool> {
     let plan = plan().select(selection)?;
     let mut results = BTreeMap::<_, BTreeSet<String>>::new();
     let mut session = plan.run(context, |kernel, job, findings| {
-        if job.name() == READERS.name {
+        if job.name() == CLOCK_TESTS.name {
             let names = findings.checks.iter().flat_map(|check| {
                 check.results.iter().map(move |result| format!("{} {}", check.name, result.name))
             });
@@ -64,7 +64,7 @@ pub fn test(context: &Context, selection: &Selection) -> Result<bool> {
         let differences = c.symmetric_difference(rust).cloned();
         let differences = unless(differences.map(|name| format!("only one kernel has {name}")));
         session.add(Check::new(
-            "readers: the same tests on both kernels",
+            "clock-tests: the same tests on both kernels",
             Column::Host,
             differences,
         ));

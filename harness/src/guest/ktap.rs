@@ -304,7 +304,7 @@ pub fn results(context: &Context, text: &str) -> Result<Vec<Outcome>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::lists::READERS, *};
+    use super::{super::lists::CLOCK_TESTS, *};
 
     const OUTPUT: &str = "TIMENS-GUEST-BOOT\nTIMENS-BEGIN a/b 1.50\nok 1 x\n\n\
                           TIMENS-END a/b 0 4.00\nTIMENS-BEGIN a/c 4.00\n\n\
@@ -366,7 +366,8 @@ mod tests {
 
     #[test]
     fn tests_that_are_not_judged_are_one_skipped_result() {
-        let abi = READERS.programs().find(|program| program.path == "vDSO/vdso_test_abi").unwrap();
+        let abi =
+            CLOCK_TESTS.programs().find(|program| program.path == "vDSO/vdso_test_abi").unwrap();
         let program = Program { unjudged: &["ITIMER_PROF"], ..*abi };
         let outcomes = vec![
             Outcome::new("", Status::Skipped, "__vdso_clock_gettime64 CLOCK_TAI"),

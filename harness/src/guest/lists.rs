@@ -69,7 +69,7 @@ const fn unsteady(path: &'static str, limit: u32) -> Program {
 }
 
 /// Linux's tests of time namespaces.
-const STOCK_TIMENS: &[Program] = &[
+const LINUX_TIMENS_PROGRAMS: &[Program] = &[
     program("timens/timens", 60),
     program("timens/timerfd", 60),
     program("timens/timer", 60),
@@ -143,7 +143,7 @@ const LOAD_DEPENDENT: &[&str] = &[
 ];
 
 /// Linux's tests of the vDSO, /proc and timers.
-const READERS_ON_HOST: [Program; 45] = [
+const CLOCK_TESTS_ON_HOST: [Program; 45] = [
     plain("proc/fd-001-lookup", 60),
     plain("proc/fd-002-posix-eq", 60),
     plain("proc/fd-003-kthread", 60),
@@ -197,8 +197,8 @@ const READERS_ON_HOST: [Program; 45] = [
 ];
 
 /// The same in a time namespace with offsets.
-const READERS_IN_NAMESPACE: [Program; READERS_ON_HOST.len()] = {
-    let mut programs = READERS_ON_HOST;
+const CLOCK_TESTS_IN_NAMESPACE: [Program; CLOCK_TESTS_ON_HOST.len()] = {
+    let mut programs = CLOCK_TESTS_ON_HOST;
     let mut index = 0;
     while index < programs.len() {
         programs[index].environment = Environment::Namespace;
@@ -214,25 +214,32 @@ const LIST: List = List {
     machine: Machine::TwoCpus,
     arguments: &[],
     busy_host: false,
-    groups: &[STOCK_TIMENS, SERIES_TIMENS, OTHERS],
+    groups: &[LINUX_TIMENS_PROGRAMS, SERIES_TIMENS, OTHERS],
 };
 
 pub static SELFTESTS: List = LIST;
 
 /// Linux's tests of the vDSO, /proc and timers, on the host and in a namespace with offsets.
-pub static READERS: List =
-    List { name: "readers", groups: &[&READERS_ON_HOST, &READERS_IN_NAMESPACE], ..LIST };
+pub static CLOCK_TESTS: List = List {
+    name: "clock-tests",
+    groups: &[&CLOCK_TESTS_ON_HOST, &CLOCK_TESTS_IN_NAMESPACE],
+    ..LIST
+};
 
 /// The tests that every commit of the series and every architecture must pass.
-pub static STOCK: List = List { name: "stock", groups: &[STOCK_TIMENS], ..LIST };
+pub static LINUX_TIMENS: List =
+    List { name: "linux-timens", groups: &[LINUX_TIMENS_PROGRAMS], ..LIST };
 
 /// For kernels without a vDSO.
-pub static NO_VDSO: List =
-    List { name: "no-vdso", groups: &[STOCK_TIMENS, &[program("timens/permissions", 60)]], ..LIST };
+pub static NO_VDSO: List = List {
+    name: "no-vdso",
+    groups: &[LINUX_TIMENS_PROGRAMS, &[program("timens/permissions", 60)]],
+    ..LIST
+};
 
 /// For kernels with the vDSO of the other implementation.
 pub static OTHER_VDSO: List =
-    List { name: "other-vdso", groups: &[STOCK_TIMENS, SERIES_TIMENS], ..LIST };
+    List { name: "other-vdso", groups: &[LINUX_TIMENS_PROGRAMS, SERIES_TIMENS], ..LIST };
 
 /// With a clock source that user space cannot read, so that the vDSO makes the system call.
 pub static NO_COUNTER: List = List {
@@ -306,7 +313,7 @@ pub static KUNIT: List = List { name: "kunit", groups: &[], ..LIST };
 
 /// The lists in the guests of selftests.
 pub static SELFTEST_LISTS: [&List; 8] =
-    [&SELFTESTS, &READERS, &STOCK, &OTHER_VDSO, &NO_COUNTER, &RACE, &WIDE_RACE, &KUNIT];
+    [&SELFTESTS, &CLOCK_TESTS, &LINUX_TIMENS, &OTHER_VDSO, &NO_COUNTER, &RACE, &WIDE_RACE, &KUNIT];
 
 /// The lists in the guests of container runtimes and CRIU.
 pub static CLIENT_LISTS: [&List; 4] = [&CLIENTS, &CHECKPOINT, &RESTORE_SMALLER, &RESTORE_LARGER];

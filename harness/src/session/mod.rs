@@ -104,8 +104,6 @@ impl<'a> Session<'a> {
             false => format!("{}\n\n{}\n", above.trim_end(), self.report),
         };
         save_result(self.context, name, &text)?;
-        let json = self.context.out.join(format!("results/{name}.json"));
-        self.report.save(&json)?;
         print!("\n{text}");
         Ok(self.report.counts().failed == 0)
     }

@@ -2,11 +2,10 @@
 
 //! The results of a command's checks, and the table that the command ends with.
 
-use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt, fs, path::Path};
+use serde::Deserialize;
+use std::{collections::BTreeMap, fmt};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     Passed,
@@ -15,7 +14,7 @@ pub enum Status {
 }
 
 /// The result of one test of a check.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Outcome {
     /// Empty if the check has only one result.
     pub name: String,
@@ -59,8 +58,7 @@ pub fn unless(reasons: impl IntoIterator<Item = String>) -> Vec<Outcome> {
 }
 
 /// The column of a check in the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Column {
     /// Runs on the host.
     Host,
@@ -81,7 +79,7 @@ impl fmt::Display for Column {
 }
 
 /// The tries of a test that did not pass every time.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Unsteady {
     pub name: String,
     pub passed: u32,
@@ -92,7 +90,7 @@ pub struct Unsteady {
 }
 
 /// The results in one row and column of the table.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub struct Check {
     pub name: String,
     pub column: Column,
@@ -168,11 +166,6 @@ impl Report {
         let mut counts = Counts::default();
         self.0.iter().for_each(|check| counts.add(&check.results));
         counts
-    }
-
-    pub fn save(&self, path: &Path) -> Result<()> {
-        fs::write(path, serde_json::to_string_pretty(&self.0)?)
-            .with_context(|| format!("cannot write {}", path.display()))
     }
 }
 

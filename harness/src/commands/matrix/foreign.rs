@@ -6,7 +6,7 @@ use crate::{
     context::Context,
     guest::{
         self, initramfs, ktap,
-        lists::{List, NO_VDSO, STOCK},
+        lists::{List, LINUX_TIMENS, NO_VDSO},
         log, Transcript,
     },
     jobs::kunit_results,
@@ -89,11 +89,11 @@ pub fn arm64_selftests(context: &Context, step: &Step, build: &Build) -> Result<
     let llvm = format!("LLVM={}", context.toolchain.need("LLVM")?);
     let options = ["ARCH=arm64", &llvm, "USERLDFLAGS=-static -fuse-ld=lld"];
     let compiler = [&clang, ARM64_TARGET, "-fuse-ld=lld"];
-    let initrd = pack(context, step, build, &STOCK, &options, &compiler)?;
+    let initrd = pack(context, step, build, &LINUX_TIMENS, &options, &compiler)?;
     let kernel = build.dir.join("arch/arm64/boot/Image");
-    let limit = limit(step, &STOCK);
+    let limit = limit(step, &LINUX_TIMENS);
     let transcript = guest::run_arm64(step, &build.name, &kernel, &initrd, limit)?;
-    results(context, &STOCK, transcript)
+    results(context, &LINUX_TIMENS, transcript)
 }
 
 /// Runs the tests that need no vDSO in user-mode Linux.
