@@ -15,42 +15,8 @@ export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
 export GIT_AUTHOR_NAME=Tester GIT_AUTHOR_EMAIL=tester@example.invalid
 export GIT_COMMITTER_NAME=Tester GIT_COMMITTER_EMAIL=tester@example.invalid
 
-count=0
-failed=0
-
-result() {
-	count=$((count + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $count - $2"
-	else
-		echo "not ok $count - $2"
-		sed 's/^/# /' "$work/output"
-		failed=$((failed + 1))
-	fi
-}
-
-# passes NAME COMMAND...: it succeeds.
-passes() {
-	name=$1
-	shift
-	status=0
-	"$@" >"$work/output" 2>&1 || status=1
-	result "$status" "$name"
-}
-
-# refuses NAME PATTERN COMMAND...: it fails, and its one line of error matches PATTERN.
-refuses() {
-	name=$1
-	pattern=$2
-	shift 2
-	status=0
-	if "$@" >"$work/output" 2>"$work/errors"; then
-		status=1
-	fi
-	cat "$work/errors" >>"$work/output"
-	[ "$(grep -c '' "$work/errors")" -eq 1 ] && grep -q "^error: .*$pattern" "$work/errors" || status=1
-	result "$status" "refuses $name"
-}
+# shellcheck source=harness/setup/tap.sh
+. "$TOP/harness/setup/tap.sh"
 
 series() { (cd "$co" && sh harness/series/export.sh "$work/cover"); }
 tree() { (cd "$co" && sh harness/series/tree.sh); }
