@@ -23,7 +23,7 @@ run: ## boot the Rust kernel in QEMU and use time namespaces with real tools
 test: ## run the tests, on the Rust kernel and on the C kernel
 	@./timens test
 
-shell: ## boot the Rust kernel to a shell; CMD='...' runs one command and returns its exit status
+shell: ## boot the Rust kernel to a shell; CMD='...' runs one command and fails if it fails
 	@./timens shell $(if $(CMD),-- '$(subst ','\'',$(CMD))')
 
 tree: setup ## prepare out/linux: a git tree of Linux with the series as commits
