@@ -97,7 +97,14 @@ fn measure(session: &mut Session<'_>, kernel: &'static Kernel) -> Result<Measure
         let objects = size::objects(context, kernel);
         Ok(Measured {
             output,
-            size: size::of(context, step, &objects)?,
+            size: size::Size {
+                // All of the C kernel's is in the objects.
+                elsewhere: match kernel.is_rust() {
+                    true => size::of_page(context, step, kernel)?,
+                    false => 0,
+                },
+                ..size::of(context, step, &objects)?
+            },
             panics: size::panics(context, step, &objects)?,
         })
     })

@@ -202,6 +202,11 @@ pub const ROWS: &[Row] = &[
         OfC(1.0),
     ),
     row("bytes of text", ModuleSize(|size| size.text), OfC(1.3)),
+    row(
+        "bytes of text, with parts elsewhere",
+        ModuleSize(|size| size.text + size.elsewhere),
+        OfC(1.3),
+    ),
     row("bytes of rodata", ModuleSize(|size| size.rodata), NoLimit),
     row("bytes of data", ModuleSize(|size| size.data), NoLimit),
     row("references to core::panicking", Panics, Absolute(0.0)),

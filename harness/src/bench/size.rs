@@ -14,6 +14,8 @@ pub struct Size {
     pub rodata: u64,
     /// Writable data, including zeroes.
     pub data: u64,
+    /// Code of the vDSO's page in objects that have other code too.
+    pub elsewhere: u64,
 }
 
 /// The objects that only one of the implementations has.
@@ -26,6 +28,9 @@ pub fn objects(context: &Context, kernel: &Kernel) -> Vec<PathBuf> {
     names.map(|name| dir.join(name)).into()
 }
 
+/// Parts of the names of the functions of the vDSO's page, in Rust and in C.
+const OF_PAGE: [&str; 2] = ["TimensPage", "zap_timens_page"];
+
 /// The number of functions of `core::panicking` that the objects refer to.
 pub fn panics(context: &Context, step: &Step, objects: &[PathBuf]) -> Result<u64> {
     let mut nm = Command::new(context.toolchain.llvm_tool("llvm-nm")?);
@@ -33,6 +38,28 @@ pub fn panics(context: &Context, step: &Step, objects: &[PathBuf]) -> Result<u64
     let log = step.command(&mut nm, "panics")?;
     let text = fs::read_to_string(&log)?;
     Ok(text.lines().filter(|line| line.contains("core::panicking")).count() as u64)
+}
+
+/// The bytes of functions of the vDSO's page in a linked kernel, by lines of an address, a size, a letter
+/// for the kind, and a name.
+pub fn of_page(context: &Context, step: &Step, kernel: &Kernel) -> Result<u64> {
+    let mut nm = Command::new(context.toolchain.llvm_tool("llvm-nm")?);
+    nm.args(["--print-size", "--defined-only", "--demangle"]);
+    nm.arg(context.build_dir(kernel).join("vmlinux"));
+    let text = fs::read_to_string(step.command(&mut nm, "functions")?)?;
+    let bytes = sum_of_page(&text);
+    ensure!(bytes > 0, "llvm-nm lists no function of the page");
+    Ok(bytes)
+}
+
+fn sum_of_page(text: &str) -> u64 {
+    let size = |line: &str| match line.splitn(4, ' ').collect::<Vec<_>>()[..] {
+        [_, size, "t" | "T", name] if OF_PAGE.iter().any(|part| name.contains(part)) => {
+            u64::from_str_radix(size, 16).ok()
+        }
+        _ => None,
+    };
+    text.lines().filter_map(size).sum()
 }
 
 /// The total size of files.
@@ -74,7 +101,14 @@ mod tests {
         let text = "namespace.o  :\nsection size addr\n.text 1000 0\n.init.text 16 0\n\
                     .rodata.str1.1 30 0\n.data 400 0\n.bss 8 0\n__ksymtab_gpl 24 0\n\
                     .comment 99 0\n.llvm_addrsig 4 0\nTotal 1581\n";
-        let size = Size { text: 1016, rodata: 30, data: 408 };
+        let size = Size { text: 1016, rodata: 30, data: 408, elsewhere: 0 };
         assert_eq!(parse(text), size);
+    }
+
+    #[test]
+    fn sums_up_functions_of_the_page() {
+        let text = "f0 10 t <kernel::vdso::TimensPage>::new\nf1 20 T zap_timens_page\n\
+                    f2 40 t other\nf3 80 d TimensPage\n";
+        assert_eq!(sum_of_page(text), 0x30);
     }
 }
